@@ -1,0 +1,24 @@
+package device
+
+import "fmt"
+
+var opcodeNames = map[Opcode]string{
+	OpEmbed: "Embed", OpEmbedGradWeight: "EmbedGradWeight", OpEmbedGradPuzzle: "EmbedGradPuzzle",
+	OpEmbedGradPositions: "EmbedGradPositions", OpReset: "Reset", OpAdd: "Add",
+	OpLinear: "Linear", OpLinearGradInput: "LinearGradInput", OpLinearGradWeight: "LinearGradWeight",
+	OpAttention: "Attention", OpAttentionGrad: "AttentionGrad",
+	OpAddRMSNorm: "AddRMSNorm", OpAddRMSNormGrad: "AddRMSNormGrad",
+	OpSwiGLU: "SwiGLU", OpSwiGLUGrad: "SwiGLUGrad",
+	OpDropPrefix: "DropPrefix", OpDropPrefixGrad: "DropPrefixGrad",
+	OpQHead: "QHead", OpQHeadGradInput: "QHeadGradInput", OpQHeadGradWeight: "QHeadGradWeight", OpQHeadGradBias: "QHeadGradBias",
+	OpLMLoss: "LMLoss", OpLMLossGrad: "LMLossGrad", OpTokenStats: "TokenStats",
+	OpQTarget: "QTarget", OpQLoss: "QLoss", OpQLossGrad: "QLossGrad", OpFill: "Fill",
+}
+
+// String returns the opcode's name.
+func (o Opcode) String() string {
+	if s, ok := opcodeNames[o]; ok {
+		return s
+	}
+	return fmt.Sprintf("Opcode(%d)", uint8(o))
+}
