@@ -1,0 +1,71 @@
+package reference
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+)
+
+// AdamATan2: p *= 1-lr*decay; m = β1 m + (1-β1) g; v = β2 v + (1-β2) g²;
+// p -= lr/(1-β1^t) * atan2(m, sqrt(v)/sqrt(1-β2^t)).
+func (*Device) AdamATan2(p, gradient, m, v device.Array, h device.AdamATan2Step) error {
+	if h.Step < 1 {
+		return fmt.Errorf("adam-atan2: step %d, but steps count from 1", h.Step)
+	}
+	var all [4][]float32
+	for i, a := range []device.Array{p, gradient, m, v} {
+		x, err := device.ReadFloats(a, 0, p.Len())
+		if err != nil {
+			return fmt.Errorf("adam-atan2: read array %d of p, gradient, m, v: %w", i, err)
+		}
+		all[i] = x
+	}
+	ps, gs, ms, vs := all[0], all[1], all[2], all[3]
+	stepSize := h.LearningRate / (1 - math.Pow(h.Beta1, float64(h.Step)))
+	correction := math.Sqrt(1 - math.Pow(h.Beta2, float64(h.Step)))
+	for i := range ps {
+		g := float64(gs[i])
+		ms[i] = float32(h.Beta1*float64(ms[i]) + (1-h.Beta1)*g)
+		vs[i] = float32(h.Beta2*float64(vs[i]) + (1-h.Beta2)*g*g)
+		x := float64(ps[i]) * (1 - h.LearningRate*h.WeightDecay)
+		ps[i] = float32(x - stepSize*math.Atan2(float64(ms[i]), math.Sqrt(float64(vs[i]))/correction))
+	}
+	for i, a := range []device.Array{p, m, v} {
+		if err := device.WriteFloats(a, 0, [][]float32{ps, ms, vs}[i]); err != nil {
+			return fmt.Errorf("adam-atan2: write array %d of p, m, v: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// SignSGD: w = w (1-lr*decay) - lr*sign(g) for the given rows; sign(0) = 0.
+func (*Device) SignSGD(table device.Array, rows []int32, gradient []float32, learningRate, weightDecay float64) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	dim := len(gradient) / len(rows)
+	if dim*len(rows) != len(gradient) {
+		return fmt.Errorf("sign-sgd: %d gradient elements do not divide among %d rows", len(gradient), len(rows))
+	}
+	for i, row := range rows {
+		w, err := device.ReadFloats(table, int(row)*dim, dim)
+		if err != nil {
+			return fmt.Errorf("sign-sgd: row %d: %w", row, err)
+		}
+		for d, g := range gradient[i*dim : (i+1)*dim] {
+			x := float64(w[d]) * (1 - learningRate*weightDecay)
+			switch {
+			case g > 0:
+				x -= learningRate
+			case g < 0:
+				x += learningRate
+			}
+			w[d] = float32(x)
+		}
+		if err := device.WriteFloats(table, int(row)*dim, w); err != nil {
+			return fmt.Errorf("sign-sgd: row %d: %w", row, err)
+		}
+	}
+	return nil
+}
