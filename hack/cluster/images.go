@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// The Dockerfile's base images, which a machine without a registry makes itself.
+const (
+	debianBase = "docker.io/library/debian:bookworm-slim"
+	golangBase = "docker.io/library/golang:1.26-bookworm"
+)
+
+// projectImages are the Dockerfile's targets and the names that the demo gives them.
+var projectImages = map[string]string{"operator": "hrm-operator:dev", "trainer": "hrm-trainer:dev"}
+
+// builder runs buildah with a store of its own in the cache.
+type builder struct {
+	root, cache string
+}
+
+// buildImages builds both images unless the sources are as they were, and loads them if the cluster runs.
+func (s state) buildImages(ctx context.Context, root string) error {
+	cache, err := cacheDir()
+	if err != nil {
+		return err
+	}
+	b := builder{root: root, cache: filepath.Join(cache, "images")}
+	if err := os.MkdirAll(b.cache, 0o755); err != nil {
+		return err
+	}
+	unlock, err := lock(filepath.Join(b.cache, "lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	key, err := sourceKey(ctx, root)
+	if err != nil {
+		return err
+	}
+	list := stages{}
+	for _, target := range []string{"operator", "trainer"} {
+		archive := filepath.Join(b.cache, target+"-"+key+".tar")
+		if _, err := os.Stat(archive); err != nil {
+			list = append(list,
+				stage{"make the base images", b.ensureBases},
+				stage{"build " + projectImages[target], func(ctx context.Context) error { return b.build(ctx, target, archive) }})
+		}
+		if s.alive("containerd") {
+			list = append(list, stage{"load " + projectImages[target], func(ctx context.Context) error { return s.load(ctx, archive) }})
+		}
+	}
+	return list.run(ctx)
+}
+
+// sourceKey changes with every file that git knows or would add.
+func sourceKey(ctx context.Context, root string) (string, error) {
+	files, err := output(ctx, "git", "-C", root, "ls-files", "-co", "--exclude-standard", "--", "*.go", "*.c", "*.h", "go.mod", "go.sum", "Dockerfile", "config/samples")
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for name := range strings.Lines(files) {
+		f, err := os.Open(filepath.Join(root, strings.TrimSpace(name)))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // deleted, but not yet committed
+		} else if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(h, name)
+		_, err = io.Copy(h, f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))[:16], nil
+}
+
+func (b builder) buildah(ctx context.Context, args ...string) (string, error) {
+	store := []string{"--root", filepath.Join(b.cache, "store"), "--runroot", filepath.Join(b.cache, "run"), "--storage-driver", "vfs"}
+	return output(ctx, "buildah", append(store, args...)...)
+}
+
+// ensureBases makes the Debian and Go images from Debian's packages and this machine's Go.
+func (b builder) ensureBases(ctx context.Context) error {
+	if _, err := b.buildah(ctx, "inspect", "--type", "image", golangBase); err == nil {
+		return nil
+	}
+	tree := filepath.Join(b.cache, "bookworm")
+	if _, err := os.Stat(filepath.Join(tree, "etc/debian_version")); err != nil {
+		if _, err := output(ctx, "debootstrap", "--variant=minbase", "bookworm", tree); err != nil {
+			return errors.Join(err, os.RemoveAll(tree))
+		}
+	}
+	if err := b.commit(ctx, "scratch", debianBase, [][2]string{{tree, "/"}}); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(tree) }()
+	return b.commit(ctx, debianBase, golangBase, [][2]string{{runtime.GOROOT(), "/usr/local/go"}}, //nolint:staticcheck // the Go that runs this
+		"PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOTOOLCHAIN=local", "GOPATH=/go")
+}
+
+// commit makes an image from another by adding folders and environment.
+func (b builder) commit(ctx context.Context, from, tag string, copies [][2]string, env ...string) error {
+	container, err := b.buildah(ctx, "from", "--pull-never", from)
+	if err != nil {
+		return err
+	}
+	container = strings.TrimSpace(container)
+	for _, c := range copies {
+		if _, err := b.buildah(ctx, "copy", container, c[0], c[1]); err != nil {
+			return err
+		}
+	}
+	for _, e := range env {
+		if _, err := b.buildah(ctx, "config", "--env", e, container); err != nil {
+			return err
+		}
+	}
+	if _, err := b.buildah(ctx, "commit", "--rm", container, tag); err != nil {
+		return err
+	}
+	return nil
+}
+
+// build runs the Dockerfile to a target and exports it. The machine's module and build caches serve the build, and its
+// package sources and certificates are lent to it, so that a mirror or proxy works inside as it does outside.
+func (b builder) build(ctx context.Context, target, archive string) error {
+	args := []string{"bud", "--isolation", "chroot", "--network", "host", "--pull-never", "--target", target, "--tag", projectImages[target]}
+	goCaches, err := output(ctx, "go", "env", "GOMODCACHE", "GOCACHE")
+	if err != nil {
+		return err
+	}
+	caches := strings.Fields(goCaches)
+	for _, v := range [][2]string{
+		{caches[0], "/go/pkg/mod"}, {caches[1], "/root/.cache/go-build"},
+		{"/etc/ssl/certs", "/etc/ssl/certs"}, {"/etc/apt/sources.list.d", "/etc/apt/sources.list.d"}, {"/etc/apt/apt.conf.d", "/etc/apt/apt.conf.d"},
+	} {
+		if _, err := os.Stat(v[0]); err == nil {
+			args = append(args, "--volume", v[0]+":"+v[1])
+		}
+	}
+	for _, name := range []string{"GOPROXY", "GOFLAGS", "GONOSUMDB", "GONOSUMCHECK", "GOSUMDB", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
+		if value, err := exec.CommandContext(ctx, "go", "env", name).Output(); err == nil && len(strings.TrimSpace(string(value))) > 0 {
+			args = append(args, "--env", name+"="+strings.TrimSpace(string(value)))
+		}
+	}
+	if _, err := b.buildah(ctx, append(args, b.root)...); err != nil {
+		return err
+	}
+	old, _ := filepath.Glob(filepath.Join(b.cache, target+"-*.tar"))
+	for _, file := range old {
+		_ = os.Remove(file)
+	}
+	partial := archive + ".partial"
+	_ = os.Remove(partial)
+	if _, err := b.buildah(ctx, "push", projectImages[target], "docker-archive:"+partial+":"+projectImages[target]); err != nil {
+		return err
+	}
+	return os.Rename(partial, archive)
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+const cniName = "hrm-operator-cluster"
+
+func (s state) containerdConfig() string {
+	return fmt.Sprintf(`version = 2
+root = %q
+state = %q
+[grpc]
+  address = %q
+[ttrpc]
+  address = %q
+[plugins."io.containerd.internal.v1.opt"]
+  path = %q
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = %q
+  # Inside many virtual machines the score cannot be lowered, and runc would fail.
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = %q
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+`, s.path("containerd"), s.path("run", "containerd"), s.containerdSocket(), s.containerdSocket()+".ttrpc",
+		s.path("opt"), pauseImage, s.path("cni"))
+}
+
+func (s state) cniConfig() string {
+	return fmt.Sprintf(`{"cniVersion": "1.0.0", "name": %q, "plugins": [
+  {"type": "bridge", "bridge": %q, "isGateway": true, "hairpinMode": true,
+   "ipam": {"type": "host-local", "dataDir": %q, "ranges": [[{"subnet": %q, "gateway": %q}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
+`, cniName, bridgeName, s.path("ipam"), podSubnet, nodeIP)
+}
+
+func (s state) kubeletConfig() string {
+	return fmt.Sprintf(`apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+address: %[1]s
+healthzBindAddress: %[1]s
+authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: %[2]q}}
+authorization: {mode: Webhook}
+tlsCertFile: %[3]q
+tlsPrivateKeyFile: %[4]q
+containerRuntimeEndpoint: unix://%[5]s
+cgroupDriver: cgroupfs
+cgroupRoot: /%[6]s
+failCgroupV1: false
+failSwapOn: false
+localStorageCapacityIsolation: false
+makeIPTablesUtilChains: false
+clusterDNS: [%[1]s]
+clusterDomain: %[7]s
+resolvConf: %[8]q
+podLogsDir: %[9]q
+volumePluginDir: %[10]q
+evictionHard: {memory.available: 100Mi}
+imageGCHighThresholdPercent: 100
+imageGCLowThresholdPercent: 99
+nodeStatusUpdateFrequency: 5s
+shutdownGracePeriod: 0s
+`, nodeIP, s.path("pki/ca.crt"), s.path("pki/kubelet.crt"), s.path("pki/kubelet.key"), s.containerdSocket(), cgroupName, dnsDomain,
+		s.path("resolv.conf"), s.path("pod-logs"), s.path("volume-plugins"))
+}
+
+// startContainerd starts a containerd of our own, apart from one that the machine may run, and gives it the pause image.
+func (s state) startContainerd(ctx context.Context) error {
+	if err := s.writeFile("containerd.toml", []byte(s.containerdConfig()), 0o644); err != nil {
+		return err
+	}
+	if err := s.writeFile("cni/10-hrm.conflist", []byte(s.cniConfig()), 0o644); err != nil {
+		return err
+	}
+	if err := s.start("containerd", daemon{name: "containerd", args: []string{"--config", s.path("containerd.toml")}}); err != nil {
+		return err
+	}
+	err := s.waitFor(ctx, "containerd", func(ctx context.Context) error {
+		_, err := output(ctx, "ctr", "--address", s.containerdSocket(), "version")
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	archive := s.path("pause.tar")
+	if err := writePauseImage(ctx, archive); err != nil {
+		return fmt.Errorf("make the pause image: %w", err)
+	}
+	return s.load(ctx, archive)
+}
+
+// load imports a docker-archive into the cluster's containerd.
+func (s state) load(ctx context.Context, archive string) error {
+	_, err := output(ctx, "ctr", "--address", s.containerdSocket(), "--namespace", "k8s.io", "images", "import", archive)
+	return err
+}
+
+// startKubelet registers this machine as the cluster's node.
+func (s state) startKubelet() error {
+	if err := s.writeFile("kubelet.yaml", []byte(s.kubeletConfig()), 0o644); err != nil {
+		return err
+	}
+	if err := s.writeFile("resolv.conf", []byte("nameserver "+nodeIP+"\n"), 0o644); err != nil {
+		return err
+	}
+	for _, tree := range cgroupRoots() {
+		if err := os.MkdirAll(tree, 0o755); err != nil {
+			return fmt.Errorf("make the node's cgroup: %w", err)
+		}
+	}
+	return s.start(filepath.Join(s.bin, "kubelet"), daemon{name: "kubelet", args: []string{
+		"--config", s.path("kubelet.yaml"), "--kubeconfig", s.path("kubelet.kubeconfig"), "--root-dir", s.path("kubelet"),
+		"--cert-dir", s.path("kubelet-pki"), "--hostname-override", nodeName, "--node-ip", nodeIP,
+	}})
+}
+
+// cgroupRoots names our cgroup in every hierarchy, whether it exists or not.
+func cgroupRoots() []string {
+	mounts, _ := os.ReadFile("/proc/mounts")
+	var out []string
+	for _, hierarchy := range cgroupHierarchies(string(mounts)) {
+		out = append(out, filepath.Join(hierarchy, cgroupName))
+	}
+	return out
+}
+
+// makeBridge makes the pods' bridge with the node's address before anything binds to it.
+func makeBridge(ctx context.Context) error {
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+		return fmt.Errorf("%w: ip forwarding cannot be switched on: %w", errUnsupported, err)
+	}
+	for _, args := range [][]string{
+		{"link", "add", bridgeName, "type", "bridge"},
+		{"addr", "add", nodeIP + "/24", "dev", bridgeName},
+		{"link", "set", bridgeName, "up"},
+	} {
+		if _, err := output(ctx, "ip", args...); err != nil {
+			return fmt.Errorf("%w: the pods' bridge: %w", errUnsupported, err)
+		}
+	}
+	return nil
+}
