@@ -1,0 +1,31 @@
+# Two images from one file: --target operator and --target trainer.
+
+FROM docker.io/library/golang:1.26-bookworm AS source
+WORKDIR /src
+ENV GOFLAGS="-buildvcs=false -trimpath"
+COPY go.mod go.sum ./
+COPY api api
+COPY cmd cmd
+COPY internal internal
+
+FROM source AS operator-build
+COPY controllers controllers
+RUN CGO_ENABLED=0 go build -ldflags "-s -w" -o /out/hrm-operator ./cmd/hrm-operator
+
+FROM scratch AS operator
+COPY --from=operator-build /out/hrm-operator /hrm-operator
+USER 65532:65532
+ENTRYPOINT ["/hrm-operator"]
+
+FROM source AS trainer-build
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev libdnnl-dev ca-certificates
+COPY trainer trainer
+RUN CGO_ENABLED=1 go build -tags onednn -ldflags "-s -w" -o /out/hrm ./cmd/hrm
+
+FROM docker.io/library/debian:bookworm-slim AS trainer
+RUN apt-get update && apt-get install -y --no-install-recommends libdnnl2 libgomp1 ca-certificates && rm -rf /var/lib/apt/lists/*
+COPY --from=trainer-build /out/hrm /usr/local/bin/hrm
+USER 65532:65532
+# Everything the trainer writes goes to a mounted folder: the root file system may be read-only.
+ENV HOME=/scratch
+ENTRYPOINT ["/usr/local/bin/hrm"]

@@ -1,0 +1,49 @@
+# `make help` lists what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The cpu device needs oneDNN; without it everything builds and the reference device serves.
+ONEDNN := $(shell test -f /usr/include/dnnl.h && command -v gcc >/dev/null && echo onednn)
+TAGS := $(if $(ONEDNN),-tags $(ONEDNN))
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -ldflags "-s -w -X main.version=$(VERSION)"
+
+.PHONY: help
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+.PHONY: deps
+deps: ## Install the Debian packages that are missing (root on Debian).
+	go run ./hack/cluster deps
+
+.PHONY: build
+build: ## Build hrm, kubectl-hrm and hrm-operator into bin/.
+	CGO_ENABLED=0 go build $(LDFLAGS) -o bin/hrm-operator ./cmd/hrm-operator
+	go build $(TAGS) $(LDFLAGS) -o bin/hrm ./cmd/hrm
+	ln -sf hrm bin/kubectl-hrm
+
+.PHONY: test
+test: deps ## Run all tests.
+	hack/test.sh
+
+.PHONY: lint
+lint: ## Run golangci-lint with the Kubernetes API linter.
+	hack/lint.sh
+
+.PHONY: generate manifests
+generate manifests: ## Generate deep copies, the CRD and RBAC.
+	hack/generate.sh
+
+.PHONY: images
+images: deps ## Build both container images from the Dockerfile.
+	go run ./hack/cluster images
+
+.PHONY: demo
+demo: ## Start a real cluster, train a model on it and solve a Sudoku.
+	go run ./hack/demo up
+
+.PHONY: demo-down
+demo-down: ## Remove all that the demo started.
+	go run ./hack/demo down
