@@ -1,0 +1,77 @@
+package progress
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// JournalKey is the name of the journal in a job's store, beside the checkpoints.
+const JournalKey = "metrics.jsonl"
+
+// Record is one line of metrics.jsonl: the means over the steps since the line before, or an evaluation.
+type Record struct {
+	Step  int64     `json:"step"`
+	Epoch float64   `json:"epoch"`
+	Time  time.Time `json:"time"`
+
+	LearningRate     float64  `json:"learningRate,omitempty"`
+	Loss             *float64 `json:"loss,omitempty"`
+	LMLoss           *float64 `json:"lmLoss,omitempty"`
+	QHaltLoss        *float64 `json:"qHaltLoss,omitempty"`
+	QContinueLoss    *float64 `json:"qContinueLoss,omitempty"`
+	Accuracy         *float64 `json:"accuracy,omitempty"`
+	ExactAccuracy    *float64 `json:"exactAccuracy,omitempty"`
+	QHaltAccuracy    *float64 `json:"qHaltAccuracy,omitempty"`
+	Steps            *float64 `json:"steps,omitempty"`
+	SamplesPerSecond float64  `json:"samplesPerSecond,omitempty"`
+
+	EvalAccuracy      *float64 `json:"evalAccuracy,omitempty"`
+	EvalExactAccuracy *float64 `json:"evalExactAccuracy,omitempty"`
+	EvalExamples      int      `json:"evalExamples,omitempty"`
+}
+
+// Journal collects the lines of metrics.jsonl. A bucket cannot append, so the whole of it is written with every
+// checkpoint. Its methods may be called from several goroutines.
+type Journal struct {
+	mu    sync.Mutex
+	lines bytes.Buffer
+}
+
+// ResumeJournal returns the journal of a run that goes on from step: lines of later steps, which a run that was killed
+// left behind and this one will write again, are dropped, and so is a line that is no record.
+func ResumeJournal(old []byte, step int64) *Journal {
+	j := &Journal{}
+	scan := bufio.NewScanner(bytes.NewReader(old))
+	for scan.Scan() {
+		var r Record
+		if json.Unmarshal(scan.Bytes(), &r) == nil && r.Step <= step {
+			j.lines.Write(scan.Bytes())
+			j.lines.WriteByte('\n')
+		}
+	}
+	return j
+}
+
+// Add appends a record.
+func (j *Journal) Add(r Record) error {
+	line, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("journal of step %d: %w", r.Step, err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines.Write(line)
+	j.lines.WriteByte('\n')
+	return nil
+}
+
+// Bytes returns a copy of all lines.
+func (j *Journal) Bytes() []byte {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return bytes.Clone(j.lines.Bytes())
+}

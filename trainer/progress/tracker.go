@@ -1,0 +1,124 @@
+package progress
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hrm-operator/hrm-operator/api/progress"
+)
+
+// Display shows a run to whoever started it.
+type Display interface {
+	// Show is called after every step and at every change of phase.
+	Show(r progress.Report)
+	// Note prints one sentence about something that happened.
+	Note(text string)
+	// Close leaves the terminal in order.
+	Close()
+}
+
+// Step is what one training step adds to the picture. A figure that is not known is nil.
+type Step struct {
+	Step    int64
+	Epoch   float64
+	Samples int
+	Took    time.Duration
+
+	Loss, Accuracy, ExactAccuracy *float64
+}
+
+// Tracker holds the newest report of a run. Its methods may be called from several goroutines.
+type Tracker struct {
+	now     func() time.Time
+	display Display
+
+	mu     sync.Mutex
+	report progress.Report
+	rate   rate
+}
+
+// NewTracker returns a tracker that reads the time from now and shows the run on display.
+func NewTracker(now func() time.Time, display Display) *Tracker {
+	return &Tracker{now: now, display: display}
+}
+
+// Report returns the newest report.
+func (t *Tracker) Report() progress.Report {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.report
+}
+
+// Begin says where a run starts or resumes, and where it will end.
+func (t *Tracker) Begin(step, total int64, epoch float64) {
+	t.change(func(r *progress.Report) { r.Step, r.TotalSteps, r.Epoch = step, total, epoch })
+}
+
+// Phase says what the process does from now on.
+func (t *Tracker) Phase(p progress.Phase) {
+	t.change(func(r *progress.Report) { r.Phase = p })
+}
+
+// Dataset says where the run's dataset is kept.
+func (t *Tracker) Dataset(uri string) {
+	t.change(func(r *progress.Report) { r.DatasetURI = uri })
+}
+
+// Step records a finished training step. Figures that the step does not know keep their last value.
+func (t *Tracker) Step(s Step) {
+	t.change(func(r *progress.Report) {
+		t.rate.add(s.Samples, s.Took)
+		r.Step, r.Epoch, r.Phase = s.Step, s.Epoch, progress.Training
+		r.Loss = newer(s.Loss, r.Loss)
+		r.Accuracy = newer(s.Accuracy, r.Accuracy)
+		r.ExactAccuracy = newer(s.ExactAccuracy, r.ExactAccuracy)
+		r.SamplesPerSecond = t.rate.perSecond()
+		r.EstimatedCompletion = t.estimate(*r, s.Samples)
+	})
+}
+
+// Evaluated records the exact accuracy on puzzles that are not trained on.
+func (t *Tracker) Evaluated(exact float64) {
+	t.change(func(r *progress.Report) { r.EvalExactAccuracy = &exact })
+}
+
+// Saved records a complete checkpoint.
+func (t *Tracker) Saved(c progress.Checkpoint, best bool) {
+	t.change(func(r *progress.Report) {
+		r.LastCheckpoint = &c
+		if best {
+			r.BestCheckpoint = &c
+		}
+	})
+}
+
+// Note tells the user about something that happened.
+func (t *Tracker) Note(text string) { t.display.Note(text) }
+
+// Close ends the display.
+func (t *Tracker) Close() { t.display.Close() }
+
+func (t *Tracker) change(f func(*progress.Report)) {
+	t.mu.Lock()
+	f(&t.report)
+	r := t.report
+	t.mu.Unlock()
+	t.display.Show(r)
+}
+
+// estimate returns when the run will end at the present rate, to the second.
+func (t *Tracker) estimate(r progress.Report, samplesPerStep int) *time.Time {
+	if r.SamplesPerSecond <= 0 || r.TotalSteps <= 0 {
+		return nil
+	}
+	seconds := float64(r.TotalSteps-r.Step) * float64(samplesPerStep) / r.SamplesPerSecond
+	at := t.now().Add(time.Duration(seconds * float64(time.Second))).Truncate(time.Second)
+	return &at
+}
+
+func newer(a, b *float64) *float64 {
+	if a != nil {
+		return a
+	}
+	return b
+}
