@@ -1,0 +1,61 @@
+package v1alpha1
+
+// The types of a job's conditions.
+const (
+	// ConditionSuspended is true while the job holds no pods because spec.suspend asks for it.
+	ConditionSuspended = "Suspended"
+	// ConditionRunning is true while all pods of an attempt run; its reason says what they do or wait for.
+	ConditionRunning = "Running"
+	// ConditionProgressing is false with reason Stalled if the step has not changed for too long.
+	ConditionProgressing = "Progressing"
+	// ConditionComplete is true once the model is trained. It stays.
+	ConditionComplete = "Complete"
+	// ConditionFailed is true once the job has been given up. It stays.
+	ConditionFailed = "Failed"
+)
+
+// The reasons of ConditionRunning.
+const (
+	// ReasonQueued says that the Job waits for a queue's admission or for its pods to be made.
+	ReasonQueued = "Queued"
+	// ReasonUnschedulable says that no node takes a pod.
+	ReasonUnschedulable = "Unschedulable"
+	// ReasonImagePull says that an image cannot be pulled.
+	ReasonImagePull = "ImagePull"
+	// ReasonConfigError says that a container cannot be made, for example because a Secret is missing.
+	ReasonConfigError = "ConfigError"
+	// ReasonStarting says that the pods are being started.
+	ReasonStarting = "Starting"
+	// ReasonPreparingDataset says that the dataset is being built or fetched.
+	ReasonPreparingDataset = "PreparingDataset"
+	// ReasonTraining says that steps are being made.
+	ReasonTraining = "Training"
+	// ReasonRestarting says that an attempt failed and the next one is to come.
+	ReasonRestarting = "Restarting"
+	// ReasonFinished says that the job is over.
+	ReasonFinished = "Finished"
+)
+
+// The reasons of the other conditions.
+const (
+	// ReasonSuspended and ReasonResumed belong to ConditionSuspended.
+	ReasonSuspended = "Suspended"
+	// ReasonResumed says that the job may run again.
+	ReasonResumed = "Resumed"
+	// ReasonStalled says that the step has not changed within progressDeadlineSeconds.
+	ReasonStalled = "Stalled"
+	// ReasonProgressing says that the step changes.
+	ReasonProgressing = "Progressing"
+	// ReasonTrained says that every step was made.
+	ReasonTrained = "Trained"
+	// ReasonDeadlineExceeded says that activeDeadlineSeconds have passed.
+	ReasonDeadlineExceeded = "DeadlineExceeded"
+	// ReasonRestartsExceeded says that attempts failed more often than maxRestarts allows.
+	ReasonRestartsExceeded = "RestartsExceeded"
+	// ReasonDatasetError says that the data is broken.
+	ReasonDatasetError = "DatasetError"
+	// ReasonUsageError says that the trainer refused its command line.
+	ReasonUsageError = "UsageError"
+	// ReasonInvalidSpec says that the spec contradicts itself in a way that the schema cannot catch.
+	ReasonInvalidSpec = "InvalidSpec"
+)

@@ -1,0 +1,84 @@
+package v1alpha1
+
+// DefaultEpochs is how long a job trains that sets neither epochs nor steps: the published Sudoku recipe.
+const DefaultEpochs = 20000
+
+// setDefault replaces a zero value.
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// setPointer replaces a nil pointer.
+func setPointer[T any](field **T, value T) {
+	if *field == nil {
+		*field = &value
+	}
+}
+
+// Default fills in what the schema's defaults would on a cluster, for a job that is read from a file.
+func (j *HRMTrainingJob) Default() {
+	s := &j.Spec
+	s.Model.setDefaults()
+	s.Training.setDefaults()
+	setDefault(&s.Dataset.TestFraction, "0.1")
+	setPointer(&s.Evaluation.MaxExamples, 10000)
+	setDefault(&s.Storage.Region, "us-east-1")
+	setPointer(&s.Storage.PathStyle, false)
+	setPointer(&s.Checkpoint.EverySeconds, 600)
+	setDefault(&s.Checkpoint.KeepLast, 3)
+	setDefault(&s.Nodes, 1)
+	setPointer(&s.Suspend, false)
+	setPointer(&s.MaxRestarts, 3)
+	setPointer(&s.ProgressDeadlineSeconds, 1800)
+	setPointer(&s.TerminationGracePeriodSeconds, 120)
+}
+
+func (m *ModelSpec) setDefaults() {
+	setDefault(&m.Architecture, ArchitectureHRM)
+	setDefault(&m.HiddenSize, 512)
+	setDefault(&m.NumHeads, 8)
+	setDefault(&m.Expansion, 4)
+	setDefault(&m.HLayers, 4)
+	setDefault(&m.LLayers, 4)
+	setDefault(&m.HCycles, 2)
+	setDefault(&m.LCycles, 2)
+	setDefault(&m.PositionEncoding, PositionEncodingRoPE)
+	setDefault(&m.Loss, LossStablemax)
+	setDefault(&m.ACT.MaxSteps, 16)
+	setDefault(&m.ACT.ExplorationProbability, "0.1")
+}
+
+func (t *TrainingSpec) setDefaults() {
+	setDefault(&t.GlobalBatchSize, 768)
+	setDefault(&t.LearningRate, "1e-4")
+	setDefault(&t.MinLearningRateRatio, "1")
+	setPointer(&t.WarmupSteps, 2000)
+	setDefault(&t.WeightDecay, "1.0")
+	setDefault(&t.Beta1, "0.9")
+	setDefault(&t.Beta2, "0.95")
+	setDefault(&t.Embedding.LearningRate, "1e-4")
+	setDefault(&t.Embedding.WeightDecay, "1.0")
+	setDefault(&t.Precision, PrecisionBFloat16)
+}
+
+// PuzzleEmbedding returns the width of the puzzle embedding: hiddenSize unless set.
+func (m *ModelSpec) PuzzleEmbedding() int {
+	if m.PuzzleEmbeddingSize != nil {
+		return int(*m.PuzzleEmbeddingSize)
+	}
+	return int(m.HiddenSize)
+}
+
+// EpochsOrSteps returns the length of the training: steps if that is set, else epochs, 20000 if neither is.
+func (t *TrainingSpec) EpochsOrSteps() (epochs int, steps int64) {
+	switch {
+	case t.Steps != nil:
+		return 0, *t.Steps
+	case t.Epochs != nil:
+		return int(*t.Epochs), 0
+	}
+	return DefaultEpochs, 0
+}

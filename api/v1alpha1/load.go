@@ -1,0 +1,159 @@
+package v1alpha1
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
+)
+
+// maxJobBytes bounds what is read: the apiserver takes no larger object either.
+const maxJobBytes = 1 << 20
+
+// Load reads a job from YAML or JSON, strictly: an unknown field is an error. Defaults are filled in.
+func Load(r io.Reader) (*HRMTrainingJob, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxJobBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the job: %w", err)
+	}
+	if len(raw) > maxJobBytes {
+		return nil, fmt.Errorf("the job is larger than %d bytes", maxJobBytes)
+	}
+	var job HRMTrainingJob
+	if err := yaml.UnmarshalStrict(raw, &job); err != nil {
+		return nil, fmt.Errorf("not a job: %w", err)
+	}
+	if job.APIVersion != GroupVersion.String() || job.Kind != Kind {
+		return nil, fmt.Errorf("want apiVersion %s and kind %s, not %q and %q", GroupVersion, Kind, job.APIVersion, job.Kind)
+	}
+	job.Default()
+	return &job, nil
+}
+
+// Float returns the number. Empty is an error, so that a forgotten default is seen.
+func (d Decimal) Float() (float64, error) {
+	x, err := strconv.ParseFloat(string(d), 64)
+	if err != nil || math.IsNaN(x) || math.IsInf(x, 0) || x < 0 {
+		return 0, fmt.Errorf("%q is not a decimal number of at least 0, such as 1e-4", string(d))
+	}
+	return x, nil
+}
+
+// Validate says everything that the cluster's schema would refuse, and what only the trainer knows.
+func (j *HRMTrainingJob) Validate() error {
+	spec := field.NewPath("spec")
+	return errors.Join(
+		j.Spec.Model.validate(spec.Child("model")),
+		j.Spec.Dataset.validate(spec.Child("dataset")),
+		j.Spec.Training.validate(spec.Child("training"), j.Spec.Nodes),
+		j.Spec.validateRest(spec),
+	)
+}
+
+// rule is a claim about a field, and what to say if it does not hold.
+type rule struct {
+	holds  bool
+	path   *field.Path
+	remedy string
+}
+
+func check(rules ...rule) error {
+	var errs []error
+	for _, r := range rules {
+		if !r.holds {
+			errs = append(errs, fmt.Errorf("%s %s", r.path, r.remedy))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// decimal is a rule that a field holds a number from low to high.
+func decimal(d Decimal, low, high float64, path *field.Path) rule {
+	x, err := d.Float()
+	return rule{err == nil && x >= low && x <= high, path, fmt.Sprintf("must be a decimal number from %g to %g, not %q", low, high, d)}
+}
+
+func between[T int32 | int64](x, low, high T, path *field.Path) rule {
+	return rule{x >= low && x <= high, path, fmt.Sprintf("must be from %d to %d, not %d", low, high, x)}
+}
+
+// atLeast is a rule for a field that may be unset.
+func atLeast[T int32 | int64](x *T, low T, path *field.Path) rule {
+	return rule{x == nil || *x >= low, path, fmt.Sprintf("must be at least %d", low)}
+}
+
+func (m *ModelSpec) validate(path *field.Path) error {
+	err := check(
+		rule{m.Architecture == ArchitectureHRM, path.Child("architecture"), fmt.Sprintf("%q does not exist; HRM does", m.Architecture)},
+		between(m.HiddenSize, 8, 8192, path.Child("hiddenSize")), between(m.NumHeads, 1, 128, path.Child("numHeads")),
+		between(m.Expansion, 1, 16, path.Child("expansion")),
+		between(m.HLayers, 1, 64, path.Child("hLayers")), between(m.LLayers, 1, 64, path.Child("lLayers")),
+		between(m.HCycles, 1, 64, path.Child("hCycles")), between(m.LCycles, 1, 64, path.Child("lCycles")),
+		between(m.ACT.MaxSteps, 1, 1024, path.Child("act", "maxSteps")),
+		decimal(m.ACT.ExplorationProbability, 0, 1, path.Child("act", "explorationProbability")),
+		rule{m.Loss == LossStablemax || m.Loss == LossSoftmax, path.Child("loss"), "must be Stablemax or Softmax"},
+		rule{m.PositionEncoding == PositionEncodingRoPE || m.PositionEncoding == PositionEncodingLearned, path.Child("positionEncoding"), "must be RoPE or Learned"},
+	)
+	if err != nil {
+		return err
+	}
+	return check(
+		rule{m.HiddenSize%m.NumHeads == 0, path.Child("numHeads"), "must divide hiddenSize: change one of them"},
+		rule{m.PositionEncoding != PositionEncodingRoPE || m.HiddenSize/m.NumHeads%2 == 0, path.Child("positionEncoding"),
+			"RoPE needs an even hiddenSize/numHeads: change numHeads or use Learned"},
+		rule{m.PuzzleEmbedding() >= 0 && m.PuzzleEmbedding() <= 64*int(m.HiddenSize), path.Child("puzzleEmbeddingSize"), "may be at most 64 times hiddenSize"},
+	)
+}
+
+func (d *DatasetSpec) validate(path *field.Path) error {
+	sudoku := d.Task == TaskSudoku
+	fraction := decimal(d.TestFraction, 0, 1, path.Child("testFraction"))
+	fraction.holds = fraction.holds && d.TestFraction != "1" && d.TestFraction != "1.0"
+	return check(
+		rule{sudoku || d.Task == TaskMaze || d.Task == TaskARC || d.Task == TaskCustom, path.Child("task"), fmt.Sprintf("%q does not exist; use Sudoku, Maze, ARC or Custom", d.Task)},
+		rule{d.Source.URI != "", path.Child("source", "uri"), "is required: s3://bucket/key, https://… or a path"},
+		fraction,
+		atLeast(d.Subsample, 1, path.Child("subsample")),
+		between(d.Augmentations, 0, 100000, path.Child("augmentations")),
+		rule{d.MaxBlanks == nil || sudoku, path.Child("maxBlanks"), "is only for task Sudoku: remove it"},
+		rule{d.MaxBlanks == nil || *d.MaxBlanks >= 20 && *d.MaxBlanks <= 64, path.Child("maxBlanks"), "must be from 20 to 64"},
+		rule{d.MinRating == nil || sudoku, path.Child("minRating"), "is only for task Sudoku: remove it"},
+		between(d.Seed, 0, math.MaxInt64, path.Child("seed")),
+	)
+}
+
+func (t *TrainingSpec) validate(path *field.Path, nodes int32) error {
+	err := check(
+		between(t.GlobalBatchSize, 1, 1<<20, path.Child("globalBatchSize")), between(nodes, 1, 1024, field.NewPath("spec", "nodes")),
+		rule{t.Epochs == nil || t.Steps == nil, path.Child("steps"), "and epochs exclude each other: set one of them"},
+		atLeast(t.Epochs, 1, path.Child("epochs")), atLeast(t.Steps, 1, path.Child("steps")), atLeast(t.WarmupSteps, 0, path.Child("warmupSteps")),
+		decimal(t.LearningRate, 1e-99, 1, path.Child("learningRate")), decimal(t.MinLearningRateRatio, 0, 1, path.Child("minLearningRateRatio")),
+		decimal(t.WeightDecay, 0, 1e6, path.Child("weightDecay")),
+		decimal(t.Beta1, 0, 0.9999999, path.Child("beta1")), decimal(t.Beta2, 0, 0.9999999, path.Child("beta2")),
+		decimal(t.Embedding.LearningRate, 0, 1, path.Child("embedding", "learningRate")),
+		decimal(t.Embedding.WeightDecay, 0, 1e6, path.Child("embedding", "weightDecay")),
+		rule{t.Precision == PrecisionBFloat16 || t.Precision == PrecisionFloat32, path.Child("precision"), "must be BFloat16 or Float32"},
+		between(t.Seed, 0, math.MaxInt64, path.Child("seed")),
+	)
+	if err != nil {
+		return err
+	}
+	return check(rule{t.GlobalBatchSize%nodes == 0, path.Child("globalBatchSize"), "must be a multiple of nodes: change one of them"})
+}
+
+func (s *HRMTrainingJobSpec) validateRest(path *field.Path) error {
+	return check(
+		rule{s.Evaluation.EveryEpochs == nil || s.Evaluation.EverySteps == nil, path.Child("evaluation", "everySteps"), "and everyEpochs exclude each other: set one of them"},
+		atLeast(s.Evaluation.EveryEpochs, 1, path.Child("evaluation", "everyEpochs")),
+		atLeast(s.Evaluation.EverySteps, 1, path.Child("evaluation", "everySteps")),
+		atLeast(s.Evaluation.MaxExamples, 1, path.Child("evaluation", "maxExamples")),
+		atLeast(s.Checkpoint.EverySteps, 1, path.Child("checkpoint", "everySteps")),
+		atLeast(s.Checkpoint.EverySeconds, 1, path.Child("checkpoint", "everySeconds")),
+		between(s.Checkpoint.KeepLast, 1, 1000, path.Child("checkpoint", "keepLast")),
+		rule{s.Storage.Bucket != "", path.Child("storage", "bucket"), "is required"},
+	)
+}
