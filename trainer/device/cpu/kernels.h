@@ -1,0 +1,120 @@
+// The C side of the CPU device: values, instructions, and the table of kernels that each instruction set provides.
+#ifndef HRM_KERNELS_H
+#define HRM_KERNELS_H
+
+#include <stdint.h>
+
+enum { HRM_F32, HRM_BF16, HRM_I32 };
+enum { HRM_TEMPORARY, HRM_INPUT, HRM_PARAMETER, HRM_OUTPUT, HRM_GRADIENT };
+
+// hrm_token_shape: S tokens of V logits; the loss is a softmax if softmax is set, a stablemax otherwise.
+typedef struct {
+	int tokens, vocabulary, softmax;
+} hrm_token_shape;
+
+// hrm_attention_shape: T positions of width D in h heads. rope is cos [T, D/h/2] then sin of the same shape, or null.
+// bf says that activations are bfloat16.
+typedef struct {
+	int positions, width, heads, bf;
+	const float *rope;
+} hrm_attention_shape;
+
+typedef struct {
+	float decay, rate, beta1, beta2, denominator;
+} hrm_adam_step;
+
+// hrm_kernels: one table for each instruction set. n counts rows of the last axis, bf says bfloat16 activations.
+typedef struct {
+	const char *name;
+	void (*attention)(const hrm_attention_shape *s, const void *qkv, void *out, float *lse, float *scratch);
+	void (*attention_grad)(const hrm_attention_shape *s, const void *qkv, const void *out, const void *dout, const float *lse,
+		void *dqkv, float *scratch);
+	void (*rmsnorm)(long n, int width, float epsilon, const void *x, const void *y, void *out, float *inverse, int bf);
+	void (*rmsnorm_grad)(long n, int width, const void *out, const void *dout, const float *inverse, void *dx, int bf);
+	void (*swiglu)(long n, int width, const void *gate_up, void *out, int bf);
+	void (*swiglu_grad)(long n, int width, const void *gate_up, const void *dout, void *dgate_up, int bf);
+	// scale_add: out = scale*(a + b) or scale*a; every operand has its own type.
+	void (*scale_add)(long n, float scale, const void *a, int abf, const void *b, int bbf, void *out, int obf);
+	// accumulate: out += scale*a, out float32.
+	void (*accumulate)(long n, float scale, const void *a, int abf, float *out);
+	double (*dot)(long n, const void *a, int abf, const float *b);
+	void (*adam)(long n, float *p, const float *g, float *m, float *v, const hrm_adam_step *h);
+	void (*sign_sgd)(long n, float *w, const float *g, float keep, float rate);
+	void (*sum)(long n, int count, float *const *parts, long offset, float *out);
+	void (*to_bf16)(long n, const float *src, uint16_t *dst);
+} hrm_kernels;
+
+extern const hrm_kernels hrm_portable;
+#if defined(__x86_64__)
+extern const hrm_kernels hrm_avx2, hrm_avx512, hrm_avx512bf16;
+#endif
+
+// hrm_select returns the table called name, or the best that this processor runs if name is empty; null if it cannot run it.
+const hrm_kernels *hrm_select(const char *name);
+// hrm_attention_scratch returns the bytes of scratch that both attention kernels need.
+long hrm_attention_scratch(const hrm_attention_shape *s);
+
+// The token and Q losses compute in double precision and have one version.
+int hrm_labels_fit(const hrm_token_shape *s, const int32_t *labels);
+float hrm_lm_loss(const hrm_token_shape *s, const void *logits, int bf, const int32_t *labels);
+void hrm_lm_loss_grad(const hrm_token_shape *s, const void *logits, int bf, const int32_t *labels, float dloss, void *out);
+void hrm_token_stats(const hrm_token_shape *s, const void *logits, int bf, const int32_t *labels, float *out);
+float hrm_q_target(const float *q, int last);
+void hrm_q_loss(const float *q, const float *stats, const float *target, float *out);
+void hrm_q_loss_grad(const float *q, const float *stats, const float *dloss, const float *target, float *out);
+
+// hrm_value mirrors device.Value. bytes is the size of one block, place the offset of a temporary, or of a shadow copy.
+typedef struct {
+	int role, type, rows, last;
+	long elements, bytes, place;
+} hrm_value;
+
+struct hrm_product;
+
+// Why an instruction failed.
+enum { HRM_BAD_TOKEN = 1, HRM_BAD_LABEL, HRM_PRODUCT_FAILED, HRM_REASONS };
+
+// HRM_BLOCK elements are added at a time where a sum has three operands; every worker's scratch holds as many floats.
+#define HRM_BLOCK 2048
+
+// hrm_instruction mirrors device.Instruction. weight indexes the weights bound to a run.
+typedef struct {
+	int op, in[4], out, aux;
+	int prefix, heads, softmax, learned, accumulate, weight;
+	float scale, epsilon;
+	const float *rope;
+} hrm_instruction;
+
+typedef struct {
+	const hrm_kernels *kernels;
+	hrm_value *values;
+	hrm_instruction *instructions;
+	int value_count, instruction_count;
+	// bound holds the arrays of a run by value.
+	char **bound;
+	// shadow[v] >= 0: input v is copied to this place of the worker's shadow (bytes per row) before the slice starts,
+	// because an output bound to the same array is written before the last use of v.
+	long *shadow;
+	int profile;
+} hrm_program;
+
+typedef struct {
+	char *arena, *shadow;
+	float *scratch;
+	// gradients are this worker's sums, by value; null for the others.
+	char **gradients;
+	double *seconds;
+	int index;
+} hrm_worker;
+
+// hrm_plan: what is prepared for one number of rows: products by instruction, packed weights by hrm_instruction.weight.
+typedef struct {
+	struct hrm_product **products;
+	void **weights;
+} hrm_plan;
+
+// hrm_run_slice runs all instructions over rows [first, first+n); plan is the one for n rows.
+// It returns 0, or HRM_REASONS times the index of the failed instruction plus the reason.
+int hrm_run_slice(const hrm_program *p, hrm_worker *w, const hrm_plan *plan, long first, int n);
+
+#endif

@@ -1,0 +1,117 @@
+//go:build onednn && cgo && linux
+
+// Token and Q losses of one row, in double precision. s(x) of the stablemax is x+1 for x >= 0 and 1/(1-x) below.
+// logits [S, V], labels [S] with -100 for tokens that do not count.
+#include <math.h>
+#include <string.h>
+#include "kernels.h"
+
+static double logit(const void *logits, int bf, long i) {
+	if (!bf) return ((const float *)logits)[i];
+	uint32_t bits = (uint32_t)((const uint16_t *)logits)[i] << 16;
+	float x;
+	memcpy(&x, &bits, sizeof x);
+	return x;
+}
+
+static void put(void *out, int bf, long i, float x) {
+	if (!bf) {
+		((float *)out)[i] = x;
+		return;
+	}
+	uint32_t b;
+	memcpy(&b, &x, sizeof b);
+	((uint16_t *)out)[i] = x != x ? (b >> 16) | 0x40 : (b + 0x7fff + ((b >> 16) & 1)) >> 16;
+}
+
+static double stable(double x) { return x < 0 ? 1 / (1 - x + 1e-30) : x + 1; }
+
+static int valid(const hrm_token_shape *s, int32_t label) { return label >= 0 && label < s->vocabulary; }
+
+// hrm_labels_fit says whether every label is -100 or a token.
+int hrm_labels_fit(const hrm_token_shape *s, const int32_t *labels) {
+	for (int t = 0; t < s->tokens; t++)
+		if (labels[t] != -100 && !valid(s, labels[t])) return 0;
+	return 1;
+}
+
+static int labelled(const hrm_token_shape *s, const int32_t *labels) {
+	int n = 0;
+	for (int t = 0; t < s->tokens; t++) n += valid(s, labels[t]);
+	return n;
+}
+
+static double largest(const hrm_token_shape *s, const void *logits, int bf, long row) {
+	double top = logit(logits, bf, row);
+	for (int j = 1; j < s->vocabulary; j++) top = fmax(top, logit(logits, bf, row + j));
+	return top;
+}
+
+// total is the denominator: the sum of s(x), or of exp(x - top).
+static double total(const hrm_token_shape *s, const void *logits, int bf, long row, double top) {
+	double sum = 0;
+	for (int j = 0; j < s->vocabulary; j++) {
+		double x = logit(logits, bf, row + j);
+		sum += s->softmax ? exp(x - top) : stable(x);
+	}
+	return sum;
+}
+
+float hrm_lm_loss(const hrm_token_shape *s, const void *logits, int bf, const int32_t *labels) {
+	double loss = 0;
+	int n = labelled(s, labels);
+	for (int t = 0; t < s->tokens; t++) {
+		if (!valid(s, labels[t])) continue;
+		long row = (long)t * s->vocabulary;
+		double x = logit(logits, bf, row + labels[t]), top = s->softmax ? largest(s, logits, bf, row) : 0;
+		double sum = total(s, logits, bf, row, top);
+		loss -= s->softmax ? x - top - log(sum) : log(stable(x) / sum);
+	}
+	return n ? loss / n : 0;
+}
+
+void hrm_lm_loss_grad(const hrm_token_shape *s, const void *logits, int bf, const int32_t *labels, float dloss, void *out) {
+	int n = labelled(s, labels);
+	for (int t = 0; t < s->tokens; t++) {
+		long row = (long)t * s->vocabulary;
+		if (!valid(s, labels[t])) {
+			for (int j = 0; j < s->vocabulary; j++) put(out, bf, row + j, 0);
+			continue;
+		}
+		double top = s->softmax ? largest(s, logits, bf, row) : 0, sum = total(s, logits, bf, row, top), scale = (double)dloss / n;
+		for (int j = 0; j < s->vocabulary; j++) {
+			double x = logit(logits, bf, row + j), here = j == labels[t], value = stable(x), slope = x < 0 ? value * value : 1;
+			double g = s->softmax ? exp(x - top) / sum - here : slope / sum - here * slope / value;
+			put(out, bf, row + j, scale * g);
+		}
+	}
+}
+
+void hrm_token_stats(const hrm_token_shape *s, const void *logits, int bf, const int32_t *labels, float *out) {
+	int correct = 0;
+	for (int t = 0; t < s->tokens; t++) {
+		int best = 0;
+		long row = (long)t * s->vocabulary;
+		for (int j = 1; j < s->vocabulary; j++)
+			if (logit(logits, bf, row + j) > logit(logits, bf, row + best)) best = j;
+		correct += valid(s, labels[t]) && best == labels[t];
+	}
+	out[0] = correct;
+	out[1] = labelled(s, labels);
+}
+
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+
+static double cross_entropy(double x, double target) { return fmax(x, 0) - x * target + log1p(exp(-fabs(x))); }
+
+float hrm_q_target(const float *q, int last) { return sigmoid(last || q[0] > q[1] ? q[0] : q[1]); }
+
+void hrm_q_loss(const float *q, const float *stats, const float *target, float *out) {
+	out[0] = cross_entropy(q[0], stats[0] == stats[1]);
+	out[1] = target ? cross_entropy(q[1], *target) : 0;
+}
+
+void hrm_q_loss_grad(const float *q, const float *stats, const float *dloss, const float *target, float *out) {
+	out[0] = dloss[0] * (sigmoid(q[0]) - (stats[0] == stats[1]));
+	out[1] = target ? dloss[1] * (sigmoid(q[1]) - *target) : 0;
+}

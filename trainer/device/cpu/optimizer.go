@@ -1,0 +1,82 @@
+//go:build onednn && cgo && linux
+
+package cpu
+
+// #include "kernels.h"
+// static void call_adam(const hrm_kernels *k, long first, long n, float *p, const float *g, float *m, float *v, hrm_adam_step h) {
+// 	k->adam(n, p + first, g + first, m + first, v + first, &h);
+// }
+// static void call_sign_sgd(const hrm_kernels *k, long n, float *w, const float *g, float keep, float rate) {
+// 	k->sign_sgd(n, w, g, keep, rate);
+// }
+import "C"
+
+import (
+	"fmt"
+	"math"
+	"unsafe"
+
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+)
+
+// adamShare is the least number of elements for which waking another thread pays.
+const adamShare = 1 << 14
+
+// AdamATan2 updates p in place, the elements shared out over the threads.
+func (d *Device) AdamATan2(p, gradient, m, v device.Array, h device.AdamATan2Step) error {
+	if h.Step < 1 {
+		return fmt.Errorf("adam-atan2: step %d, but steps count from 1", h.Step)
+	}
+	var all [4]*array
+	for i, x := range [4]device.Array{p, gradient, m, v} {
+		a, ok := x.(*array)
+		if !ok || a.dtype != device.Float32 || a.n < p.Len() {
+			return fmt.Errorf("adam-atan2: array %d of p, gradient, m, v: want %d elements of F32 on this device", i, p.Len())
+		}
+		all[i] = a
+	}
+	step := C.hrm_adam_step{
+		decay:       C.float(1 - h.LearningRate*h.WeightDecay),
+		rate:        C.float(h.LearningRate / (1 - math.Pow(h.Beta1, float64(h.Step)))),
+		beta1:       C.float(h.Beta1),
+		beta2:       C.float(h.Beta2),
+		denominator: C.float(1 / math.Sqrt(1-math.Pow(h.Beta2, float64(h.Step)))),
+	}
+	update := func(first, end int) {
+		C.call_adam(d.kernels, C.long(first), C.long(end-first), all[0].floats(), all[1].floats(), all[2].floats(), all[3].floats(), step)
+	}
+	n := all[0].n
+	if n < adamShare {
+		update(0, n)
+	} else {
+		d.workers.do(func(w int) { update(share(n, w, d.options.Threads)) })
+	}
+	for _, i := range []int{0, 2, 3} {
+		all[i].version++
+	}
+	return nil
+}
+
+// SignSGD updates the given rows of the table.
+func (d *Device) SignSGD(table device.Array, rows []int32, gradient []float32, learningRate, weightDecay float64) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	a, ok := table.(*array)
+	if !ok || a.dtype != device.Float32 {
+		return fmt.Errorf("sign-sgd: the table must be an F32 array of this device")
+	}
+	dim := len(gradient) / len(rows)
+	if dim*len(rows) != len(gradient) {
+		return fmt.Errorf("sign-sgd: %d gradient elements do not divide among %d rows", len(gradient), len(rows))
+	}
+	for i, row := range rows {
+		if err := a.inside("update", int(row)*dim, 4*dim); err != nil {
+			return fmt.Errorf("sign-sgd: row %d: %w", row, err)
+		}
+		w := unsafe.Add(a.data, 4*int(row)*dim)
+		C.call_sign_sgd(d.kernels, C.long(dim), (*C.float)(w), (*C.float)(&gradient[i*dim]), C.float(1-learningRate*weightDecay), C.float(learningRate))
+	}
+	a.version++
+	return nil
+}

@@ -1,0 +1,156 @@
+// Vectors of HRM_LANES floats, so that each kernel is written once for every instruction set. Included with HRM_LANES and
+// HRM_LEVEL (0 portable, 1 AVX2, 2 AVX-512, 3 AVX-512 BF16) defined, after the target pragma.
+#include <stdint.h>
+#include <string.h>
+#include <math.h>
+#include "kernels.h"
+#if HRM_LEVEL > 0
+#include <immintrin.h>
+#endif
+
+#define L HRM_LANES
+#define INLINE static inline __attribute__((always_inline))
+#define ROUND_UP(n) (((n) + L - 1) / L * L)
+
+typedef float vf __attribute__((vector_size(4 * L)));
+typedef int32_t vi __attribute__((vector_size(4 * L)));
+typedef uint32_t vu __attribute__((vector_size(4 * L)));
+typedef uint16_t vh __attribute__((vector_size(2 * L)));
+typedef float vf_mem __attribute__((vector_size(4 * L), aligned(4), may_alias));
+typedef uint16_t vh_mem __attribute__((vector_size(2 * L), aligned(2), may_alias));
+
+INLINE vf splat(float x) { return x - (vf){}; }
+
+INLINE vf choose(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
+
+INLINE vf widen(vh h) {
+#if HRM_LEVEL >= 2
+	return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)h), 16);
+#elif HRM_LEVEL == 1
+	return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32((__m128i)h), 16);
+#else
+	return (vf)(__builtin_convertvector(h, vu) << 16);
+#endif
+}
+
+// narrow rounds to nearest, ties to even, and keeps NaNs.
+INLINE vh narrow(vf x) {
+#if HRM_LEVEL == 3
+	return (vh)_mm512_cvtneps_pbh((__m512)x);
+#else
+	vu b = (vu)x;
+	vu rounded = (b + 0x7fff + ((b >> 16) & 1)) >> 16;
+	vu nan = (vu)(x != x);
+	vu bits = (rounded & ~nan) | (((b >> 16) | 0x40) & nan);
+#if HRM_LEVEL == 2
+	return (vh)_mm512_cvtepi32_epi16((__m512i)bits);
+#else
+	return __builtin_convertvector(bits, vh);
+#endif
+#endif
+}
+
+INLINE vf vmax(vf a, vf b) {
+#if HRM_LEVEL >= 2
+	return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif HRM_LEVEL == 1
+	return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+	return choose(a > b, a, b);
+#endif
+}
+
+INLINE vf vmin(vf a, vf b) {
+#if HRM_LEVEL >= 2
+	return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif HRM_LEVEL == 1
+	return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+	return choose(a < b, a, b);
+#endif
+}
+
+INLINE vf vsqrt(vf a) {
+#if HRM_LEVEL >= 2
+	return (vf)_mm512_sqrt_ps((__m512)a);
+#elif HRM_LEVEL == 1
+	return (vf)_mm256_sqrt_ps((__m256)a);
+#else
+	for (int i = 0; i < L; i++) a[i] = sqrtf(a[i]);
+	return a;
+#endif
+}
+
+INLINE float sum_lanes(vf a) {
+	float s[L];
+	memcpy(s, &a, sizeof a);
+	for (int w = L / 2; w > 0; w /= 2)
+		for (int i = 0; i < w; i++) s[i] += s[i + w];
+	return s[0];
+}
+
+INLINE float max_lanes(vf a) {
+	float s[L];
+	memcpy(s, &a, sizeof a);
+	for (int w = L / 2; w > 0; w /= 2)
+		for (int i = 0; i < w; i++) s[i] = s[i] > s[i + w] ? s[i] : s[i + w];
+	return s[0];
+}
+
+INLINE vf load(const float *p) { return *(const vf_mem *)p; }
+INLINE void store(float *p, vf x) { *(vf_mem *)p = x; }
+
+// load_act reads element i and those after it, m of them at most; the lanes beyond are zero.
+INLINE vf load_act(const void *p, long i, long m, int bf) {
+	if (bf) {
+		const uint16_t *h = (const uint16_t *)p + i;
+		if (m >= L) return widen(*(const vh_mem *)h);
+		uint16_t t[L] = {0};
+		for (long k = 0; k < m; k++) t[k] = h[k];
+		return widen(*(const vh_mem *)t);
+	}
+	const float *f = (const float *)p + i;
+	if (m >= L) return load(f);
+	float t[L] = {0};
+	for (long k = 0; k < m; k++) t[k] = f[k];
+	return load(t);
+}
+
+// store_act writes at most m elements from element i on.
+INLINE void store_act(void *p, long i, long m, vf x, int bf) {
+	if (bf) {
+		uint16_t *h = (uint16_t *)p + i;
+		vh n = narrow(x);
+		if (m >= L) {
+			*(vh_mem *)h = n;
+			return;
+		}
+		uint16_t t[L];
+		memcpy(t, &n, sizeof n);
+		for (long k = 0; k < m; k++) h[k] = t[k];
+		return;
+	}
+	float *f = (float *)p + i;
+	if (m >= L) {
+		store(f, x);
+		return;
+	}
+	float t[L];
+	store(t, x);
+	for (long k = 0; k < m; k++) f[k] = t[k];
+}
+
+// vexp is e^x to about one unit in the last place; it saturates outside [-87, 88].
+INLINE vf vexp(vf x) {
+	x = vmin(vmax(x, splat(-87.0f)), splat(88.0f));
+	vf shifted = x * 1.44269504f + 12582912.0f;
+	vf n = shifted - 12582912.0f;
+	vf r = x - n * 0.693359375f + n * 2.12194440e-4f;
+	vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+	p = p * r + 8.3334519073e-3f;
+	p = p * r + 4.1665795894e-2f;
+	p = p * r + 1.6666665459e-1f;
+	p = p * r + 5.0000001201e-1f;
+	p = p * r * r + r + 1.0f;
+	return (vf)((vi)p + ((vi)shifted << 23));
+}
