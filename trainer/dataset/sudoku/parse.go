@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
@@ -20,8 +21,13 @@ type Puzzle struct {
 	Question Board
 	// Answer is blank as long as nobody has solved the puzzle.
 	Answer Board
+	// Rating is the difficulty that the source gives, or NoRating.
+	Rating int
 	Line   int
 }
+
+// NoRating is the Rating of a puzzle whose source gives none.
+const NoRating = -1
 
 const (
 	maxLine    = 64 << 10
@@ -125,7 +131,7 @@ func decompress(r io.Reader) (io.Reader, error) {
 }
 
 // layout says in which comma-separated field to find what; -1 is nowhere.
-type layout struct{ question, answer int }
+type layout struct{ question, answer, rating int }
 
 // detect reads the first line as a header or, failing that, as a first puzzle.
 func detect(first []byte) (*layout, bool, error) {
@@ -133,23 +139,25 @@ func detect(first []byte) (*layout, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
-	l := layout{-1, -1}
+	l := layout{-1, -1, -1}
 	for i, f := range fields {
 		switch strings.ToLower(strings.TrimSpace(f)) {
 		case "question", "puzzle", "quizzes":
 			l.question = i
 		case "answer", "solution", "solutions":
 			l.answer = i
+		case "rating":
+			l.rating = i
 		}
 	}
 	if l.question >= 0 {
 		return &l, true, nil
 	}
 	if len(fields[0]) == Cells {
-		return &layout{0, -1}, false, nil
+		return &layout{0, -1, 1}, false, nil
 	}
 	if len(fields) == 4 && len(fields[1]) == Cells {
-		return &layout{1, 2}, false, nil
+		return &layout{1, 2, 3}, false, nil
 	}
 	return nil, false, fmt.Errorf(
 		"neither a header with a column named puzzle or question nor a board of %d characters", Cells)
@@ -163,7 +171,12 @@ func (l *layout) parse(text []byte) (Puzzle, error) {
 	if max(l.question, l.answer) >= len(fields) {
 		return Puzzle{}, fmt.Errorf("has %d columns, expected at least %d", len(fields), max(l.question, l.answer)+1)
 	}
-	var p Puzzle
+	p := Puzzle{Rating: NoRating}
+	if l.rating >= 0 && l.rating < len(fields) {
+		if rating, err := strconv.Atoi(strings.TrimSpace(fields[l.rating])); err == nil && rating >= 0 {
+			p.Rating = rating
+		}
+	}
 	if p.Question, err = ParseBoard(fields[l.question]); err != nil {
 		return Puzzle{}, fmt.Errorf("puzzle: %w", err)
 	}

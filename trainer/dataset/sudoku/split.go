@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
 )
 
 // Deduplicate keeps the first of several puzzles with the same clues.
@@ -14,6 +16,16 @@ func Deduplicate(puzzles []Puzzle) []Puzzle {
 		seen[p.Question] = struct{}{}
 		return again
 	})
+}
+
+// Rated keeps the puzzles with at least the given rating.
+func Rated(source string, puzzles []Puzzle, least int) ([]Puzzle, error) {
+	for i := range puzzles {
+		if puzzles[i].Rating == NoRating {
+			return nil, dataerror.New(source, puzzles[i].Line, "the puzzle has no rating: add one, or leave out minRating")
+		}
+	}
+	return slices.DeleteFunc(puzzles, func(p Puzzle) bool { return p.Rating < least }), nil
 }
 
 // Split divides puzzles into training and test puzzles: testSize of them for the test, or fewer if whole families of
