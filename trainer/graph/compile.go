@@ -1,0 +1,331 @@
+package graph
+
+import (
+	"fmt"
+	"sort"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+)
+
+// Result names a node whose value the program is to deliver. The derivative of a parameter is delivered by its own
+// gradient instructions, which add to one Gradient value.
+type Result struct {
+	Name string
+	Node *gorgonia.Node
+}
+
+// step is one instruction to be, between the graph and the program. Values are numbers into compiler.values.
+type step struct {
+	node *gorgonia.Node
+	ins  device.Instruction
+}
+
+// compiler holds a program under translation.
+type compiler struct {
+	graph   *Graph
+	act     device.DType
+	values  []device.Value
+	numbers map[*gorgonia.Node]int
+	sides   map[*side]int
+	steps   []step
+}
+
+// Compile translates what the results need of the graph to a program whose activations are stored as act.
+func (g *Graph) Compile(name string, act device.DType, results []Result) (*device.Program, error) {
+	if g.err != nil {
+		return nil, g.err
+	}
+	c := &compiler{graph: g, act: act, numbers: map[*gorgonia.Node]int{}, sides: map[*side]int{}}
+	order, err := c.order(results)
+	if err != nil {
+		return nil, fmt.Errorf("program %s: %w", name, err)
+	}
+	if err := c.name(results); err != nil {
+		return nil, fmt.Errorf("program %s: %w", name, err)
+	}
+	c.list(order)
+	c.accumulate()
+	p := &device.Program{Name: name, ArenaBytes: c.plan(), Values: c.values}
+	for _, s := range c.steps {
+		p.Instructions = append(p.Instructions, s.ins)
+	}
+	return p, p.Check()
+}
+
+// children returns what a node is computed from; a detached node is its input.
+func children(n *gorgonia.Node) []*gorgonia.Node {
+	if o, ok := n.Op().(*op); ok {
+		return o.inputs
+	}
+	var out []*gorgonia.Node
+	for it := n.Graph().From(n.ID()); it != nil && it.Next(); {
+		out = append(out, it.Node().(*gorgonia.Node))
+	}
+	return out
+}
+
+// order returns the nodes that the results need, in the order in which the model and its derivative were written, which
+// puts every node behind what it is computed from.
+func (c *compiler) order(results []Result) ([]*gorgonia.Node, error) {
+	needed := map[*gorgonia.Node]bool{}
+	var visit func(n *gorgonia.Node)
+	visit = func(n *gorgonia.Node) {
+		if needed[n] {
+			return
+		}
+		needed[n] = true
+		for _, child := range children(n) {
+			visit(child)
+		}
+	}
+	for _, r := range results {
+		if r.Node == nil {
+			return nil, fmt.Errorf("result %s has no node", r.Name)
+		}
+		visit(r.Node)
+	}
+	var out []*gorgonia.Node
+	position := map[*gorgonia.Node]int{}
+	for _, n := range c.graph.Gorgonia.AllNodes() {
+		if !needed[n] {
+			continue
+		}
+		position[n] = len(out)
+		out = append(out, n)
+		for _, child := range children(n) {
+			if _, ok := position[child]; !ok {
+				return nil, fmt.Errorf("%v comes before %v, which it is computed from", n, child)
+			}
+		}
+	}
+	return out, nil
+}
+
+// name gives the results their values. The terms of a parameter's derivative share one: they add to it.
+func (c *compiler) name(results []Result) error {
+	for _, r := range results {
+		n := resolve(r.Node)
+		if _, ok := c.numbers[n]; ok {
+			return fmt.Errorf("%s is a result already", r.Name)
+		}
+		terms := gradientTerms(n)
+		if terms == nil {
+			v := c.graph.value(n, c.act)
+			v.Name, v.Role = r.Name, device.Output
+			c.numbers[n] = c.add(v)
+			continue
+		}
+		number := c.add(device.Value{Name: r.Name, Role: device.Gradient, DType: device.Float32, Shape: terms[0].Shape()})
+		for _, term := range terms {
+			c.numbers[term] = number
+		}
+		c.numbers[n] = number
+	}
+	return nil
+}
+
+// gradientTerms returns the nodes whose sum the derivative of a parameter is, or nil if n is not such a derivative.
+func gradientTerms(n *gorgonia.Node) []*gorgonia.Node {
+	if o, ok := n.Op().(*op); ok {
+		if o.gradient {
+			return []*gorgonia.Node{n}
+		}
+		return nil
+	}
+	var terms []*gorgonia.Node
+	for _, child := range children(n) {
+		terms = append(terms, gradientTerms(child)...)
+	}
+	return terms
+}
+
+// resolve follows detached nodes to what they are copies of.
+func resolve(n *gorgonia.Node) *gorgonia.Node {
+	for {
+		o, ok := n.Op().(*op)
+		if !ok || o.special != detached {
+			return n
+		}
+		n = o.inputs[0]
+	}
+}
+
+func (c *compiler) add(v device.Value) int {
+	c.values = append(c.values, v)
+	return len(c.values) - 1
+}
+
+func (c *compiler) number(n *gorgonia.Node) int {
+	n = resolve(n)
+	if i, ok := c.numbers[n]; ok {
+		return i
+	}
+	i := c.add(c.graph.value(n, c.act))
+	c.numbers[n] = i
+	return i
+}
+
+// list writes a step for every node that computes something.
+func (c *compiler) list(order []*gorgonia.Node) {
+	for _, n := range order {
+		if _, leaf := c.graph.leaves[n]; leaf {
+			continue
+		}
+		o, fused := n.Op().(*op)
+		switch {
+		case fused && o.special == ordinary:
+			ins := o.instruction(func(i int) int { return c.number(o.inputs[i]) }, c.number(n))
+			if o.side != nil {
+				ins.Aux = c.side(o)
+			}
+			c.steps = append(c.steps, step{n, ins})
+		case !fused && len(children(n)) == 2 && gradientTerms(n) == nil:
+			a, b := children(n)[0], children(n)[1]
+			ins := device.Instruction{Op: device.OpAdd, In: []int{c.number(a), c.number(b)}, Out: c.number(n), Aux: device.NoValue}
+			c.steps = append(c.steps, step{n, ins})
+		}
+	}
+}
+
+func (c *compiler) side(o *op) int {
+	if i, ok := c.sides[o.side]; ok {
+		return i
+	}
+	c.sides[o.side] = c.add(o.sideValue())
+	return c.sides[o.side]
+}
+
+// accumulate turns a product followed by a sum into a product that adds to the other term, where that term is not
+// needed any more. The product then runs where the sum stood.
+func (c *compiler) accumulate() {
+	producer, uses := map[int]int{}, map[int]int{}
+	for i, s := range c.steps {
+		producer[s.ins.Out] = i
+		for _, v := range s.ins.In {
+			uses[v]++
+		}
+	}
+	lastUse := func(v int) int {
+		last := -1
+		for i, s := range c.steps {
+			for _, in := range s.ins.In {
+				if in == v {
+					last = i
+				}
+			}
+		}
+		return last
+	}
+	dropped := map[int]bool{}
+	for i := range c.steps {
+		s := &c.steps[i]
+		if s.ins.Op != device.OpAdd || len(s.ins.In) != 2 || c.values[s.ins.Out].Role != device.Temporary {
+			continue
+		}
+		for k, v := range s.ins.In {
+			other := s.ins.In[1-k]
+			p, ok := producer[v]
+			if !ok || uses[v] != 1 || !addsToOutput(c.steps[p].ins.Op) || c.values[v].Role != device.Temporary ||
+				c.values[other].Role != device.Temporary || lastUse(other) != i || dropped[p] {
+				continue
+			}
+			sum := s.ins.Out
+			s.ins = c.steps[p].ins
+			s.ins.Out, s.ins.Attr.Accumulate = other, true
+			dropped[p] = true
+			c.rename(sum, other)
+			producer[other] = i
+			break
+		}
+	}
+	var kept []step
+	for i, s := range c.steps {
+		if !dropped[i] {
+			kept = append(kept, s)
+		}
+	}
+	c.steps = kept
+}
+
+func addsToOutput(code device.Opcode) bool {
+	return code == device.OpLinearGradInput || code == device.OpQHeadGradInput
+}
+
+func (c *compiler) rename(from, to int) {
+	for i := range c.steps {
+		ins := &c.steps[i].ins
+		for k, v := range ins.In {
+			if v == from {
+				ins.In[k] = to
+			}
+		}
+		if ins.Out == from {
+			ins.Out = to
+		}
+	}
+}
+
+// interval is a temporary's life, from the step that first writes it to the last that reads it.
+type interval struct {
+	value, from, to, bytes int
+}
+
+const alignment = 64
+
+// lives returns the lives of all temporaries, in order of their beginning.
+func (c *compiler) lives() []interval {
+	byValue := map[int]*interval{}
+	for i, s := range c.steps {
+		for _, v := range append([]int{s.ins.Out, s.ins.Aux}, s.ins.In...) {
+			if v == device.NoValue || c.values[v].Role != device.Temporary {
+				continue
+			}
+			if byValue[v] == nil {
+				size := c.values[v].Elements() * c.values[v].DType.Size()
+				byValue[v] = &interval{value: v, from: i, bytes: (size + alignment - 1) / alignment * alignment}
+			}
+			byValue[v].to = i
+		}
+	}
+	out := make([]interval, 0, len(byValue))
+	for _, life := range byValue {
+		out = append(out, *life)
+	}
+	sort.Slice(out, func(i, j int) bool {
+		if out[i].from != out[j].from {
+			return out[i].from < out[j].from
+		}
+		return out[i].value < out[j].value
+	})
+	return out
+}
+
+// plan places the temporaries in the arena and returns its bytes per row: each goes to the lowest gap between those
+// that live at the same time.
+func (c *compiler) plan() int {
+	var placed []interval
+	size := 0
+	for _, life := range c.lives() {
+		var alive []interval
+		for _, other := range placed {
+			if other.to >= life.from {
+				alive = append(alive, other)
+			}
+		}
+		sort.Slice(alive, func(i, j int) bool { return c.values[alive[i].value].Offset < c.values[alive[j].value].Offset })
+		at := 0
+		for _, other := range alive {
+			begin := c.values[other.value].Offset
+			if at+life.bytes <= begin {
+				break
+			}
+			at = max(at, begin+other.bytes)
+		}
+		c.values[life.value].Offset = at
+		size = max(size, at+life.bytes)
+		placed = append(alive, life)
+	}
+	return size
+}

@@ -1,0 +1,112 @@
+// Package model holds the architectures as Gorgonia graphs and the arithmetic of adaptive computation time.
+package model
+
+import (
+	"fmt"
+	"math"
+	"sort"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+)
+
+// Shape is what a dataset says of its examples.
+type Shape struct {
+	// SeqLen is the number of tokens S.
+	SeqLen int
+	// VocabSize is the number of different tokens V.
+	VocabSize int
+	// NumPuzzleIdentifiers is the number of rows of the puzzle table.
+	NumPuzzleIdentifiers int
+}
+
+// The names of tensors that no gradient step of AdamATan2 changes.
+const (
+	HInit       = "H_init"
+	LInit       = "L_init"
+	PuzzleTable = "puzzle_emb.weights"
+)
+
+// Parameter is one tensor of a model, under its name in the official checkpoints less "model.inner.".
+type Parameter struct {
+	Name  string
+	Shape []int
+	// Std is the standard deviation of the truncated normal distribution that it begins with; 0 means Constant.
+	Std      float64
+	Constant float32
+	// Trainable parameters are updated by AdamATan2. The puzzle table has its own optimizer, H_init and L_init have none.
+	Trainable bool
+}
+
+// Elements returns the number of elements.
+func (p Parameter) Elements() int {
+	n := 1
+	for _, d := range p.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Model is an architecture of given sizes, as programs.
+//
+// Inputs per row: "tokens" [S], "labels" [S], "halted", "last" Int32; "puzzle" [dim] float32 if there is a prefix; "zH",
+// "zL" [T,D]. Parameters are bound by name. Train delivers "zH.next", "zL.next", "logits" [S,V], "q" [2], "q.target" (if
+// act.maxSteps > 1), "loss.lm", "loss.q" [2], "stats" [2], "grad/puzzle" [dim] and a gradient "grad/<name>" per trainable
+// parameter; Eval delivers "zH.next", "zL.next", "logits", "q", "loss.lm" and "stats".
+type Model struct {
+	Spec       v1alpha1.ModelSpec
+	Shape      Shape
+	Activation device.DType
+	Parameters []Parameter
+	Train      *device.Program
+	Eval       *device.Program
+}
+
+// architecture is a constructor of an architecture's parameters and programs.
+type architecture func(*Model, int) error
+
+var architectures = map[v1alpha1.Architecture]architecture{
+	v1alpha1.ArchitectureHRM: buildHRM,
+}
+
+// Build returns the model that the spec asks for. The gradient is that of the loss divided by globalBatch.
+func Build(spec v1alpha1.ModelSpec, shape Shape, precision v1alpha1.Precision, globalBatch int) (*Model, error) {
+	build, ok := architectures[spec.Architecture]
+	if !ok {
+		return nil, fmt.Errorf("architecture %q does not exist; these do: %v", spec.Architecture, architectureNames())
+	}
+	if shape.SeqLen < 1 || shape.VocabSize < 2 || globalBatch < 1 {
+		return nil, fmt.Errorf("a model needs tokens, a vocabulary and a batch, not %+v and batch %d", shape, globalBatch)
+	}
+	m := &Model{Spec: spec, Shape: shape, Activation: device.BFloat16}
+	if precision == v1alpha1.PrecisionFloat32 {
+		m.Activation = device.Float32
+	}
+	if err := build(m, globalBatch); err != nil {
+		return nil, fmt.Errorf("build %s: %w", spec.Architecture, err)
+	}
+	return m, nil
+}
+
+func architectureNames() []string {
+	var names []string
+	for name := range architectures {
+		names = append(names, string(name))
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Prefix returns the number of positions that the puzzle's embedding takes before the tokens.
+func (m *Model) Prefix() int {
+	hidden := int(m.Spec.HiddenSize)
+	return (m.Spec.PuzzleEmbedding() + hidden - 1) / hidden
+}
+
+// Positions returns T: prefix and tokens.
+func (m *Model) Positions() int { return m.Prefix() + m.Shape.SeqLen }
+
+// swiGLUWidth returns F: expansion*D*2/3, rounded up to a multiple of 256.
+func swiGLUWidth(hidden, expansion int) int {
+	return (int(math.RoundToEven(float64(expansion*hidden)*2/3)) + 255) / 256 * 256
+}
