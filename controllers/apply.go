@@ -1,0 +1,203 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+)
+
+// fieldOwner is the operator's name in managed fields.
+const fieldOwner = client.FieldOwner("hrm-operator")
+
+// foreignError says that a child's name is taken by an object that is not the job's.
+type foreignError struct {
+	kind, name string
+}
+
+func (e *foreignError) Error() string {
+	return fmt.Sprintf("%s %s exists and does not belong to this job: delete it, or give the job another name", e.kind, e.name)
+}
+
+// errMoved says that the cache was behind: what was decided on is no longer so, and the reconcile starts over.
+type errMoved struct {
+	what string
+}
+
+func (e *errMoved) Error() string { return e.what + " changed since it was observed" }
+
+// apply carries out a plan. It changes children only; the job's status is the caller's.
+func (r *Reconciler) apply(ctx context.Context, o observation, p plan) error {
+	if p.children {
+		if err := r.applyChildren(ctx, o); err != nil {
+			return err
+		}
+	}
+	switch p.action {
+	case stop:
+		return r.stopAttempts(ctx, o)
+	case start:
+		return r.startAttempt(ctx, o, p)
+	case remove:
+		return r.remove(ctx, o.job)
+	}
+	return nil
+}
+
+// applyChildren writes those of Service, ConfigMap and NetworkPolicy that are missing or differ from what they should
+// be.
+func (r *Reconciler) applyChildren(ctx context.Context, o observation) error {
+	wanted, err := lastingChildren(o.job, r.Config)
+	if err != nil {
+		return err
+	}
+	for _, want := range wanted {
+		have := o.child(want)
+		if have != nil && upToDate(want, have) {
+			continue
+		}
+		if have == nil {
+			if err := r.mayCreate(ctx, o.job, want); err != nil {
+				return err
+			}
+		} else if !metav1.IsControlledBy(have, o.job) {
+			return &foreignError{kindOf(want), want.GetName()}
+		}
+		if err := r.applyObject(ctx, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// upToDate says whether everything that is wanted is there; what others added is theirs.
+func upToDate(want, have client.Object) bool {
+	have = have.DeepCopyObject().(client.Object)
+	have.GetObjectKind().SetGroupVersionKind(want.GetObjectKind().GroupVersionKind())
+	return equality.Semantic.DeepDerivative(want, have)
+}
+
+// mayCreate looks past the cache, which holds the operator's own objects only, for someone else's object of that name.
+func (r *Reconciler) mayCreate(ctx context.Context, job *v1alpha1.HRMTrainingJob, want client.Object) error {
+	have := want.DeepCopyObject().(client.Object)
+	err := r.Live.Get(ctx, client.ObjectKeyFromObject(want), have)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for %s %s: %w", kindOf(want), want.GetName(), err)
+	}
+	if !metav1.IsControlledBy(have, job) {
+		return &foreignError{kindOf(want), want.GetName()}
+	}
+	return nil
+}
+
+// applyObject is one server-side apply.
+func (r *Reconciler) applyObject(ctx context.Context, object client.Object) error {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return fmt.Errorf("encode %s %s: %w", kindOf(object), object.GetName(), err)
+	}
+	unstructured.RemoveNestedField(fields, "status")
+	unstructured.RemoveNestedField(fields, "metadata", "creationTimestamp")
+	wanted := client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: fields})
+	if err := r.Client.Apply(ctx, wanted, fieldOwner, client.ForceOwnership); err != nil {
+		return fmt.Errorf("apply %s %s: %w", kindOf(object), object.GetName(), err)
+	}
+	return nil
+}
+
+// startAttempt creates the Job of the plan's attempt, if the world is still the one the plan was made for: a stale
+// cache must not start a second attempt beside a running one.
+func (r *Reconciler) startAttempt(ctx context.Context, o observation, p plan) error {
+	job := attemptJob(o.job, r.Config, p.next)
+	if err := r.checkUnmoved(ctx, o); err != nil {
+		return err
+	}
+	err := r.Client.Create(ctx, job, fieldOwner)
+	if apierrors.IsAlreadyExists(err) {
+		return r.mayCreate(ctx, o.job, job)
+	}
+	if err != nil {
+		return fmt.Errorf("create Job %s: %w", job.Name, err)
+	}
+	return nil
+}
+
+// checkUnmoved compares the observation with the apiserver itself.
+func (r *Reconciler) checkUnmoved(ctx context.Context, o observation) error {
+	var live v1alpha1.HRMTrainingJob
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(o.job), &live); err != nil {
+		return fmt.Errorf("look at job %s again: %w", o.job.Name, err)
+	}
+	if live.UID != o.job.UID || live.ResourceVersion != o.job.ResourceVersion {
+		return &errMoved{"job " + o.job.Name}
+	}
+	var jobs batchv1.JobList
+	if err := r.Live.List(ctx, &jobs, client.InNamespace(o.job.Namespace), client.MatchingLabels(selectorLabels(o.job))); err != nil {
+		return fmt.Errorf("list the Jobs of job %s: %w", o.job.Name, err)
+	}
+	owned := 0
+	for i := range jobs.Items {
+		if metav1.IsControlledBy(&jobs.Items[i], o.job) {
+			owned++
+		}
+	}
+	if owned != len(o.attempts) {
+		return &errMoved{"the attempts of job " + o.job.Name}
+	}
+	return nil
+}
+
+// stopAttempts deletes every Job that still has pods to stop. In the foreground: the Job stays until its pods are
+// gone for certain, and nothing is started or declared over before that.
+func (r *Reconciler) stopAttempts(ctx context.Context, o observation) error {
+	for _, a := range o.attempts {
+		if !a.live() || a.job.DeletionTimestamp != nil {
+			continue
+		}
+		err := r.Client.Delete(ctx, &a.job,
+			client.PropagationPolicy(metav1.DeletePropagationForeground),
+			client.Preconditions{UID: &a.job.UID})
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete Job %s: %w", a.job.Name, err)
+		}
+	}
+	return nil
+}
+
+// remove deletes the job; its children follow by their owner references.
+func (r *Reconciler) remove(ctx context.Context, job *v1alpha1.HRMTrainingJob) error {
+	err := r.Client.Delete(ctx, job,
+		client.PropagationPolicy(metav1.DeletePropagationBackground),
+		client.Preconditions{UID: &job.UID, ResourceVersion: &job.ResourceVersion})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete job %s, whose time to live is over: %w", job.Name, err)
+	}
+	return nil
+}
+
+func kindOf(object client.Object) string {
+	switch object.(type) {
+	case *corev1.Service:
+		return "Service"
+	case *corev1.ConfigMap:
+		return "ConfigMap"
+	case *networkingv1.NetworkPolicy:
+		return "NetworkPolicy"
+	case *batchv1.Job:
+		return "Job"
+	}
+	return object.GetObjectKind().GroupVersionKind().Kind
+}

@@ -1,0 +1,121 @@
+package controllers
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+)
+
+// action is what a reconcile does to the world. There is at most one per reconcile; the next one sees its effect.
+type action int
+
+const (
+	wait   action = iota // change nothing
+	start                // create the Job of the next attempt
+	stop                 // delete the Jobs that are alive
+	remove               // delete the HRMTrainingJob itself
+)
+
+// plan is what a reconcile has decided.
+type plan struct {
+	action   action
+	children bool          // keep Service, ConfigMap and NetworkPolicy as they should be
+	next     record        // of the attempt to start
+	verdict  *verdict      // set when the job is over
+	stalled  bool          // the current attempt makes no progress
+	after    time.Duration // look again then, even if nothing happens; zero for never
+}
+
+// verdict is how a job ended.
+type verdict struct {
+	condition, reason, message string
+}
+
+// decide chooses what to do about a job. The order is the precedence: what has ended stays ended, an end that no
+// further attempt can change comes before every wish of the user, and only a job with nothing alive starts anything.
+func decide(o observation) plan {
+	if finished(o.job) {
+		if o.alive() {
+			return plan{action: stop}
+		}
+		return ttl(o)
+	}
+	if v := invalid(o.job); v != nil && !o.alive() {
+		return plan{verdict: v}
+	}
+	if p, over := ending(o); over {
+		return p
+	}
+	left, hasDeadline := deadlineLeft(o)
+	if hasDeadline && left <= 0 {
+		return deadline(o)
+	}
+	p := pursue(o)
+	if hasDeadline && p.verdict == nil && (p.after == 0 || left < p.after) {
+		p.after = left
+	}
+	return p
+}
+
+// pursue decides for a job that is not over.
+func pursue(o observation) plan {
+	if suspendWanted(o.job) {
+		return suspend(o)
+	}
+	if o.alive() {
+		return stall(o)
+	}
+	return restart(o)
+}
+
+// ending recognises an attempt that decides the job.
+//
+//	it completed:                       the job is complete
+//	it failed, and would fail again:    the job failed, with the exit code's reason
+//	it failed, and no restart is left:  the job failed
+func ending(o observation) (plan, bool) {
+	current, ok := o.current()
+	switch {
+	case !ok:
+		return plan{}, false
+	case current.complete():
+		return plan{verdict: &verdict{v1alpha1.ConditionComplete, v1alpha1.ReasonTrained, "the model is trained"}}, true
+	case !current.failed():
+		return plan{}, false
+	}
+	if v := fatalVerdict(current); v != nil {
+		return plan{verdict: v}, true
+	}
+	if v := exhaustedVerdict(o, current); v != nil {
+		return plan{verdict: v}, true
+	}
+	return plan{}, false
+}
+
+// finished says whether the job's status already says how it ended.
+func finished(job *v1alpha1.HRMTrainingJob) bool {
+	_, ok := finishTime(job)
+	return ok
+}
+
+// finishTime is when the job ended.
+func finishTime(job *v1alpha1.HRMTrainingJob) (time.Time, bool) {
+	c := endCondition(job.Status)
+	if c == nil {
+		return time.Time{}, false
+	}
+	return c.LastTransitionTime.Time, true
+}
+
+// endCondition is the condition that says how a job ended, nil while it has not.
+func endCondition(status v1alpha1.HRMTrainingJobStatus) *metav1.Condition {
+	for _, kind := range []string{v1alpha1.ConditionComplete, v1alpha1.ConditionFailed} {
+		if c := meta.FindStatusCondition(status.Conditions, kind); c != nil && c.Status == metav1.ConditionTrue {
+			return c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/hrm-operator/hrm-operator/api/progress"
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+)
+
+// reasonStopping says that pods are being stopped: for a suspension, a deadline or a stall.
+const reasonStopping = "Stopping"
+
+// maxConditionMessage is the API's bound on a condition's message.
+const maxConditionMessage = 32768
+
+// nextStatus computes the status from what was observed, what was decided and how applying that went. It is a pure
+// function; a status that was lost is rebuilt by it.
+func nextStatus(o observation, p plan, applyErr error) v1alpha1.HRMTrainingJobStatus {
+	status := *o.job.Status.DeepCopy()
+	status.ObservedGeneration = o.job.Generation
+	if finished(o.job) {
+		return status
+	}
+	count(&status, o, p, applyErr)
+	if o.report != nil {
+		figures(&status, *o.report, metav1.NewTime(o.now))
+	}
+	conditions(&status, o, p, applyErr)
+	status.State = state(status.Conditions)
+	return status
+}
+
+// count keeps the books: attempts, restarts, disruptions and times.
+func count(status *v1alpha1.HRMTrainingJobStatus, o observation, p plan, applyErr error) {
+	status.Disruptions = disruptionsSoFar(o)
+	if current, ok := o.current(); ok {
+		status.Attempts = max(status.Attempts, current.number)
+		status.Restarts = max(status.Restarts, current.restarts)
+	}
+	if p.action == start && applyErr == nil {
+		status.Attempts, status.Restarts = p.next.number, p.next.restarts
+		status.StartTime = ptr.To(metav1.NewTime(p.next.started))
+	}
+	if started := o.startTime(); status.StartTime == nil && !started.IsZero() {
+		status.StartTime = ptr.To(metav1.NewTime(started))
+	}
+	if p.verdict != nil {
+		status.CompletionTime = ptr.To(metav1.NewTime(o.now))
+	}
+}
+
+// conditions sets those of the five that say anything: Complete and Failed appear when they are true, Suspended when
+// it was asked for first.
+func conditions(status *v1alpha1.HRMTrainingJobStatus, o observation, p plan, applyErr error) {
+	set := func(kind string, is metav1.ConditionStatus, reason, message string) {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: kind, Status: is, Reason: reason, Message: clip(message, maxConditionMessage),
+			ObservedGeneration: o.job.Generation, LastTransitionTime: metav1.NewTime(o.now),
+		})
+	}
+	if p.verdict != nil {
+		set(p.verdict.condition, metav1.ConditionTrue, p.verdict.reason, p.verdict.message)
+	}
+	if is, reason, message, known := suspendedCondition(o, p); known {
+		set(v1alpha1.ConditionSuspended, is, reason, message)
+	}
+	run, reason, message := runningCondition(o, p, applyErr)
+	set(v1alpha1.ConditionRunning, run, reason, message)
+	if progressing, reason, message, news := progressingCondition(o, p); news {
+		set(v1alpha1.ConditionProgressing, progressing, reason, message)
+	}
+}
+
+// suspendedCondition is true once nothing runs any more because the user wants it so.
+func suspendedCondition(o observation, p plan) (status metav1.ConditionStatus, reason, message string, known bool) {
+	known = meta.FindStatusCondition(o.job.Status.Conditions, v1alpha1.ConditionSuspended) != nil
+	switch {
+	case p.verdict != nil || !suspendWanted(o.job):
+		return metav1.ConditionFalse, v1alpha1.ReasonResumed, "the job may run", known
+	case o.alive():
+		return metav1.ConditionFalse, reasonStopping, "pods are saving a checkpoint and stopping", true
+	}
+	return metav1.ConditionTrue, v1alpha1.ReasonSuspended, "set spec.suspend to false to resume from the last checkpoint", true
+}
+
+// runningCondition says whether every process of the job runs, and if not, what it is waiting for.
+func runningCondition(o observation, p plan, applyErr error) (metav1.ConditionStatus, string, string) {
+	current, any := o.current()
+	switch {
+	case p.verdict != nil:
+		return metav1.ConditionFalse, v1alpha1.ReasonFinished, "the job is over"
+	case applyErr != nil && permanent(applyErr):
+		return metav1.ConditionFalse, v1alpha1.ReasonConfigError, applyErr.Error()
+	case p.action == start:
+		return metav1.ConditionFalse, v1alpha1.ReasonQueued, fmt.Sprintf("attempt %d was created and has no pods yet", p.next.number)
+	case p.action == stop || any && current.stopping():
+		return metav1.ConditionFalse, reasonStopping, "pods are stopping"
+	case suspendWanted(o.job):
+		return metav1.ConditionFalse, v1alpha1.ReasonSuspended, "the job is suspended"
+	case any && current.failed():
+		return metav1.ConditionFalse, v1alpha1.ReasonRestarting,
+			fmt.Sprintf("attempt %d failed and is tried again soon: %s", current.number, failureMessage(current))
+	case !any:
+		return metav1.ConditionFalse, v1alpha1.ReasonQueued, "no attempt was created yet"
+	}
+	return attemptRunning(o, current)
+}
+
+// attemptRunning speaks of an attempt that is alive and meant to be.
+func attemptRunning(o observation, a attempt) (metav1.ConditionStatus, string, string) {
+	if ptr.Deref(a.job.Spec.Suspend, false) {
+		return metav1.ConditionFalse, v1alpha1.ReasonQueued, fmt.Sprintf("attempt %d waits to be admitted by its queue", a.number)
+	}
+	if t, ok := podTrouble(a.pods); ok {
+		return metav1.ConditionFalse, t.reason, t.message
+	}
+	if n, want := running(a.pods), nodes(o.job); n < want {
+		if len(a.pods) == 0 {
+			return metav1.ConditionFalse, v1alpha1.ReasonQueued, fmt.Sprintf("attempt %d has no pods yet", a.number)
+		}
+		return metav1.ConditionFalse, v1alpha1.ReasonStarting, fmt.Sprintf("%d of %d pods of attempt %d run", n, want, a.number)
+	}
+	if o.report == nil || o.report.Phase == progress.PreparingDataset || o.report.Phase == "" {
+		return metav1.ConditionTrue, v1alpha1.ReasonPreparingDataset, fmt.Sprintf("attempt %d prepares its dataset", a.number)
+	}
+	return metav1.ConditionTrue, v1alpha1.ReasonTraining, fmt.Sprintf("attempt %d trains", a.number)
+}
+
+// progressingCondition is false for an attempt that got no further within the progress deadline, until the next
+// attempt starts. It stays as it is while nothing new is known.
+func progressingCondition(o observation, p plan) (status metav1.ConditionStatus, reason, message string, news bool) {
+	current, any := o.current()
+	switch {
+	case p.verdict != nil && p.verdict.condition == v1alpha1.ConditionComplete:
+		return metav1.ConditionFalse, v1alpha1.ReasonFinished, "the job is over", true
+	case p.verdict != nil && stallCondition(o.job) == nil:
+		return metav1.ConditionFalse, v1alpha1.ReasonFinished, "the job is over", true
+	case p.stalled && any:
+		return metav1.ConditionFalse, v1alpha1.ReasonStalled, stallMessage(o.job, current.number), true
+	case p.action == start:
+		return metav1.ConditionTrue, v1alpha1.ReasonProgressing, fmt.Sprintf("attempt %d was started", p.next.number), true
+	case stallCondition(o.job) != nil && !(any && current.live() && !stallRecorded(o)):
+		return "", "", "", false
+	case suspendWanted(o.job):
+		return metav1.ConditionFalse, v1alpha1.ReasonSuspended, "the job is suspended", true
+	}
+	return metav1.ConditionTrue, v1alpha1.ReasonProgressing, "", true
+}
+
+// state is the one word that people see: how the job ended, or what it is doing.
+func state(conditions []metav1.Condition) string {
+	for _, kind := range []string{v1alpha1.ConditionComplete, v1alpha1.ConditionFailed, v1alpha1.ConditionSuspended} {
+		if meta.IsStatusConditionTrue(conditions, kind) {
+			return kind
+		}
+	}
+	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionProgressing); c != nil && c.Reason == v1alpha1.ReasonStalled {
+		return v1alpha1.ReasonStalled
+	}
+	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionRunning); c != nil {
+		return c.Reason
+	}
+	return v1alpha1.ReasonQueued
+}
+
+// permanent tells errors that a retry alone does not mend.
+func permanent(err error) bool {
+	var foreign *foreignError
+	return errors.As(err, &foreign) || apierrors.IsInvalid(err) || apierrors.IsForbidden(err)
+}
+
+// clip shortens text to at most n bytes at a character's border.
+func clip(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
+}
+
+func nodes(job *v1alpha1.HRMTrainingJob) int32 { return max(1, job.Spec.Nodes) }
+
+func maxRestarts(job *v1alpha1.HRMTrainingJob) int32 { return ptr.Deref(job.Spec.MaxRestarts, 0) }
+
+func suspendWanted(job *v1alpha1.HRMTrainingJob) bool { return ptr.Deref(job.Spec.Suspend, false) }
