@@ -51,10 +51,11 @@ func checkMachine() error {
 		return fmt.Errorf("%w: no cgroup file system is mounted, so no container can be limited", errUnsupported)
 	}
 	for _, hierarchy := range cgroupHierarchies(string(mounts)) {
-		probe := hierarchy + "/" + cgroupName
-		if err := os.MkdirAll(probe, 0o755); err != nil {
+		probe, err := os.MkdirTemp(hierarchy, cgroupName+"-probe")
+		if err != nil {
 			return fmt.Errorf("%w: %s cannot be written: %w", errUnsupported, hierarchy, err)
 		}
+		_ = os.Remove(probe)
 	}
 	return nil
 }

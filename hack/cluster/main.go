@@ -15,6 +15,7 @@ const usage = `A real local Kubernetes cluster and S3 server, for the demo and t
 
 Usage: go run ./hack/cluster COMMAND
 
+  check           install what is missing and say whether a cluster can run here
   deps            install the Debian packages that are missing (root)
   tools [NAME…]   build what the cache lacks of etcd, kube-apiserver, kubectl, versitygw, kubelet, … (all if none is
                   named) and print the folder that holds them
@@ -52,6 +53,11 @@ func run(ctx context.Context, args []string) error {
 	}
 	s := newState()
 	switch command, rest := args[0], args[1:]; command {
+	case "check":
+		if err := checkMachine(); err != nil {
+			return err
+		}
+		return installPackages(ctx)
 	case "deps":
 		return installPackages(ctx)
 	case "tools":
@@ -70,7 +76,7 @@ func run(ctx context.Context, args []string) error {
 	case "images":
 		return s.buildImages(ctx, ".")
 	case "up", "status", "env":
-		bin, err := ensureTools(ctx, ".", nil)
+		bin, err := ensureTools(ctx, ".", clusterTools)
 		if err != nil {
 			return err
 		}

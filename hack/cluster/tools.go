@@ -32,7 +32,7 @@ var tools = map[string]tool{
 	"kube-scheduler":          {"kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"},
 	"kubelet":                 {"kubernetes", "k8s.io/kubernetes/cmd/kubelet"},
 	"kube-proxy":              {"kubernetes", "k8s.io/kubernetes/cmd/kube-proxy"},
-	"coredns":                 {"coredns", "github.com/coredns/coredns"},
+	"coredns":                 {"coredns", "."},
 	"helm":                    {"helm", "helm.sh/helm/v4/cmd/helm"},
 	"versitygw":               {"versitygw", "github.com/versity/versitygw/cmd/versitygw"},
 }
@@ -41,6 +41,9 @@ var tools = map[string]tool{
 var buildOrder = []string{
 	"etcd", "kube-apiserver", "kubectl", "versitygw", "kubelet", "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns", "helm",
 }
+
+// clusterTools are what the cluster runs on; helm comes last because only its users wait for it.
+var clusterTools = buildOrder[:len(buildOrder)-1]
 
 // cacheDir is where built programs are kept between runs.
 func cacheDir() (string, error) {

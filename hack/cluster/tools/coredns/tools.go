@@ -1,8 +1,0 @@
-//go:build tools
-
-// Package tools pins the programs that the local cluster is built from.
-package tools
-
-import (
-	_ "github.com/coredns/coredns"
-)

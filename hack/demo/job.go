@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	sample     = "config/samples/sudoku-quickstart.yaml"
+	namespace  = "hrm-demo"
+	secretName = "hrm-s3"
+	prefix     = "quickstart"
+	// wantExact is the share of held-out boards that the quickstart must solve completely.
+	wantExact = 0.80
+)
+
+// quickstart reads the sample and points it at the demo's bucket and puzzles.
+func quickstart(e environment, source string) (string, string, error) {
+	raw, err := os.ReadFile(sample)
+	if err != nil {
+		return "", "", err
+	}
+	var job unstructured.Unstructured
+	if err := yaml.Unmarshal(raw, &job.Object); err != nil {
+		return "", "", fmt.Errorf("%s: %w", sample, err)
+	}
+	job.SetNamespace(namespace)
+	storage := map[string]any{
+		"endpoint": e.endpoint, "bucket": e.bucket, "prefix": prefix, "pathStyle": true,
+		"credentialsSecretRef": map[string]any{"name": secretName},
+	}
+	err = errors.Join(
+		unstructured.SetNestedMap(job.Object, storage, "spec", "storage"),
+		unstructured.SetNestedField(job.Object, source, "spec", "dataset", "source", "uri"))
+	if err != nil {
+		return "", "", err
+	}
+	out, err := yaml.Marshal(job.Object)
+	return job.GetName(), string(out), err
+}
+
+// tool runs kubectl, helm or hrm against the environment and returns what it printed.
+func (e environment) tool(ctx context.Context, input, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, e.find(program), args...)
+	cmd.Env = append(os.Environ(), e.variables...)
+	cmd.Stdin = strings.NewReader(input)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return string(out), fmt.Errorf("%s %s: %w: %s%s", program, strings.Join(args, " "), err, out, stderr.String())
+	}
+	return string(out), nil
+}
+
+// find looks a program up on the environment's PATH, which is not this process's.
+func (e environment) find(program string) string {
+	for _, dir := range append([]string{"bin"}, filepath.SplitList(e.variable("PATH"))...) {
+		path := filepath.Join(dir, program)
+		if info, err := os.Stat(path); err == nil && !info.IsDir() {
+			if absolute, err := filepath.Abs(path); err == nil {
+				return absolute
+			}
+		}
+	}
+	return program
+}
+
+// install brings the operator into the cluster with helm, as a user would.
+func (e environment) install(ctx context.Context) error {
+	repository, tag, _ := strings.Cut(e.operatorImage, ":")
+	trainerRepository, trainerTag, _ := strings.Cut(e.trainerImage, ":")
+	_, err := e.tool(ctx, "", "helm", "upgrade", "--install", "hrm-operator", "charts/hrm-operator",
+		"--namespace", "hrm-system", "--create-namespace", "--wait", "--timeout", "3m",
+		"--set", "image.repository="+repository+",image.tag="+tag+",image.pullPolicy=IfNotPresent",
+		"--set", "trainerImage.repository="+trainerRepository+",trainerImage.tag="+trainerTag)
+	return err
+}
+
+// apply makes the namespace, the credentials and the job.
+func (e environment) apply(ctx context.Context, job string) error {
+	access := fmt.Sprintf(`apiVersion: v1
+kind: Namespace
+metadata: {name: %s, labels: {pod-security.kubernetes.io/enforce: restricted}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: %s, namespace: %s}
+stringData: {AWS_ACCESS_KEY_ID: %q, AWS_SECRET_ACCESS_KEY: %q}
+`, namespace, secretName, namespace, e.variable("AWS_ACCESS_KEY_ID"), e.variable("AWS_SECRET_ACCESS_KEY"))
+	if _, err := e.tool(ctx, access, "kubectl", "apply", "-f", "-"); err != nil {
+		return err
+	}
+	// A job of the same name from an earlier demo is finished: training is what the demo shows.
+	if _, err := e.tool(ctx, job, "kubectl", "delete", "--ignore-not-found", "--wait", "-f", "-"); err != nil {
+		return err
+	}
+	out, err := e.tool(ctx, job, "kubectl", "apply", "-f", "-")
+	fmt.Print(out)
+	return err
+}
+
+// jobStatus is what the demo reads of a job.
+type jobStatus struct {
+	Status struct {
+		State      string
+		Conditions []struct{ Type, Status, Reason, Message string }
+		Progress   struct {
+			Step, TotalSteps                                         int64
+			Loss, ExactAccuracy, EvalExactAccuracy, SamplesPerSecond string
+		}
+	}
+}
+
+func (s jobStatus) condition(kind string) (message string, isTrue bool) {
+	for _, c := range s.Status.Conditions {
+		if c.Type == kind {
+			return c.Reason + ": " + c.Message, c.Status == "True"
+		}
+	}
+	return "", false
+}
+
+// line is one look at the job, as the terminal shows it.
+func (s jobStatus) line() string {
+	p := s.Status.Progress
+	return fmt.Sprintf("%-18s step %d/%d  loss %s  exact %s  held-out exact %s  %s samples/s",
+		s.Status.State, p.Step, p.TotalSteps, p.Loss, p.ExactAccuracy, p.EvalExactAccuracy, p.SamplesPerSecond)
+}
+
+// follow shows the job's progress until it is complete or has failed.
+func (e environment) follow(ctx context.Context, name string, terminal bool) error {
+	last := ""
+	for {
+		out, err := e.tool(ctx, "", "kubectl", "get", "hrmtrainingjob", name, "-n", namespace, "-o", "json")
+		if err != nil {
+			return err
+		}
+		var status jobStatus
+		if err := json.Unmarshal([]byte(out), &status); err != nil {
+			return err
+		}
+		if line := status.line(); line != last {
+			last = line
+			if terminal {
+				fmt.Printf("\r\033[K%s", line)
+			} else {
+				fmt.Println(line)
+			}
+		}
+		if _, done := status.condition("Complete"); done {
+			fmt.Println()
+			return nil
+		}
+		if why, failed := status.condition("Failed"); failed {
+			return fmt.Errorf("job %s failed: %s\n%s", name, why, e.evidence(ctx))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+// evidence is what one would look at first when a job fails.
+func (e environment) evidence(ctx context.Context) string {
+	var out strings.Builder
+	for _, args := range [][]string{
+		{"get", "events", "-n", namespace, "--sort-by=.lastTimestamp"},
+		{"logs", "-n", namespace, "--tail=40", "--prefix", "-l", "hrm.dev/job-name"},
+		{"logs", "-n", "hrm-system", "--tail=40", "deployment/hrm-operator"},
+	} {
+		text, err := e.tool(ctx, "", "kubectl", args...)
+		if err != nil {
+			text = err.Error()
+		}
+		fmt.Fprintf(&out, "--- kubectl %s\n%s\n", strings.Join(args, " "), text)
+	}
+	return out.String()
+}
