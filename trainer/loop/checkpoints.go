@@ -1,0 +1,84 @@
+package loop
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+
+	apiprogress "github.com/hrm-operator/hrm-operator/api/progress"
+	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
+	"github.com/hrm-operator/hrm-operator/trainer/progress"
+)
+
+// Checkpoints keeps the states of one job, whole or not at all.
+type Checkpoints interface {
+	// Save keeps a state, which becomes the last one, and the best one too if best is set. Saving what is kept already
+	// is no error, so that a try that failed half way can be made again.
+	Save(ctx context.Context, s State, best bool) (apiprogress.Checkpoint, error)
+	// Latest returns the last state that can be trusted, nil if there is none. It notes what it had to pass over.
+	Latest(ctx context.Context, note func(string)) (*State, apiprogress.Checkpoint, error)
+}
+
+// The names of a state's scalars: what a run remembers besides the trainer.
+const (
+	scalarBest      = "bestExactAccuracy"
+	scalarLast      = "lastExactAccuracy"
+	scalarEvaluated = "evaluatedStep"
+)
+
+// scalars are the run's own part of a state.
+func (r *run) scalars() map[string]string {
+	return map[string]string{
+		scalarBest:      strconv.FormatFloat(r.best, 'g', -1, 64),
+		scalarLast:      strconv.FormatFloat(r.last, 'g', -1, 64),
+		scalarEvaluated: strconv.FormatInt(r.evaluated, 10),
+	}
+}
+
+func (r *run) restoreScalars(s map[string]string) (err error) {
+	for name, into := range map[string]*float64{scalarBest: &r.best, scalarLast: &r.last} {
+		if *into, err = strconv.ParseFloat(s[name], 64); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if r.evaluated, err = strconv.ParseInt(s[scalarEvaluated], 10, 64); err != nil {
+		return fmt.Errorf("%s: %w", scalarEvaluated, err)
+	}
+	if r.evaluated >= 0 {
+		r.Tracker.Evaluated(r.last)
+	}
+	return nil
+}
+
+// offer snapshots the run and hands it to the saver; training goes on meanwhile.
+func (r *run) offer(best bool) error {
+	state, err := r.trainer.export()
+	if err != nil {
+		return fmt.Errorf("snapshot of step %d: %w", r.trainer.step, err)
+	}
+	state.Scalars = r.scalars()
+	journal := r.journal.Bytes()
+	r.saver.offer(snapshot{step: state.Step, best: best, save: func(ctx context.Context) error {
+		// The journal first: its lines after the checkpoint that a run resumes from are dropped, missing ones are lost.
+		if err := putJournal(ctx, r.Store, journal); err != nil {
+			return err
+		}
+		saved, err := r.Checkpoints.Save(ctx, state, best)
+		if err != nil {
+			return err
+		}
+		r.Tracker.Saved(saved, best)
+		return nil
+	}})
+	r.offered, r.savedAt = state.Step, r.Now()
+	return nil
+}
+
+func putJournal(ctx context.Context, store objectstore.Store, journal []byte) error {
+	_, err := store.Put(ctx, progress.JournalKey, bytes.NewReader(journal), int64(len(journal)), objectstore.Condition{})
+	if err != nil {
+		return fmt.Errorf("write %s: %w", store.URI(progress.JournalKey), err)
+	}
+	return nil
+}

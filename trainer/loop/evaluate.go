@@ -1,0 +1,172 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hrm-operator/hrm-operator/trainer/dataset"
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+)
+
+// Evaluation is how a network did on held-out examples.
+type Evaluation struct {
+	Examples int
+	// Accuracy is the share of right tokens, averaged over examples; Exact is the share of wholly right examples.
+	Accuracy, Exact float64
+}
+
+// Prediction is a network's answer to one example.
+type Prediction struct {
+	Inputs, Labels, Answer []int32
+	// QHalt is the network's confidence that the answer is right, before the sigmoid.
+	QHalt float32
+}
+
+// Evaluator runs a network without training it, a batch at a time. All segments run, as the official evaluation does.
+type Evaluator struct {
+	network  *Network
+	batch    int
+	seqLen   int
+	segments int
+	arrays   map[string]device.Array
+}
+
+// NewEvaluator allocates what an evaluation in batches needs.
+func NewEvaluator(n *Network, batch, seqLen, segments int) (*Evaluator, error) {
+	arrays, err := n.bind(n.Model.Eval, batch)
+	if err != nil {
+		return nil, err
+	}
+	return &Evaluator{network: n, batch: batch, seqLen: seqLen, segments: segments, arrays: arrays}, nil
+}
+
+// Run evaluates the first limit examples of a dataset (all of them if limit is 0) in order; visit, if not nil, sees
+// every answer.
+func (e *Evaluator) Run(ctx context.Context, d *dataset.Dataset, limit int, visit func(Prediction)) (Evaluation, error) {
+	var result Evaluation
+	sequence := d.Sequence(e.batch, limit)
+	for draws, rows := sequence.Next(); rows > 0; draws, rows = sequence.Next() {
+		if err := ctx.Err(); err != nil {
+			return Evaluation{}, err
+		}
+		answers, err := e.Predict(ctx, fill(d, draws), rows)
+		if err != nil {
+			return Evaluation{}, fmt.Errorf("evaluate the %d examples after %d: %w", rows, result.Examples, err)
+		}
+		for _, p := range answers {
+			result.count(p)
+			if visit != nil {
+				visit(p)
+			}
+		}
+	}
+	if result.Examples > 0 {
+		result.Accuracy /= float64(result.Examples)
+		result.Exact /= float64(result.Examples)
+	}
+	return result, nil
+}
+
+// count adds one answer; an example without labels does not count.
+func (v *Evaluation) count(p Prediction) {
+	labelled, right := 0, 0
+	for i, label := range p.Labels {
+		if label == dataset.IgnoreLabel {
+			continue
+		}
+		labelled++
+		if p.Answer[i] == label {
+			right++
+		}
+	}
+	if labelled == 0 {
+		return
+	}
+	v.Examples++
+	v.Accuracy += float64(right) / float64(labelled)
+	v.Exact += one(right == labelled)
+}
+
+// Predict answers the first rows examples of a batch that fills the evaluator.
+func (e *Evaluator) Predict(ctx context.Context, b Batch, rows int) ([]Prediction, error) {
+	if err := e.load(b); err != nil {
+		return nil, err
+	}
+	for segment := range e.segments {
+		if err := e.segment(ctx, segment == 0); err != nil {
+			return nil, fmt.Errorf("segment %d: %w", segment+1, err)
+		}
+	}
+	return e.answers(b, rows)
+}
+
+// load writes a batch to the device.
+func (e *Evaluator) load(b Batch) error {
+	if err := e.network.gatherPuzzles(e.arrays, b.Puzzles); err != nil {
+		return err
+	}
+	for name, x := range map[string][]int32{"tokens": b.Inputs, "labels": b.Labels} {
+		if err := e.write(name, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// segment runs one segment over all rows; the first one starts from the initial states.
+func (e *Evaluator) segment(ctx context.Context, first bool) error {
+	reset := make([]bool, e.batch)
+	for i := range reset {
+		reset[i] = first
+	}
+	if err := e.write("halted", flags(reset)); err != nil {
+		return err
+	}
+	return e.network.eval.Run(ctx, e.batch, e.arrays)
+}
+
+// write sets an input, if the program has it.
+func (e *Evaluator) write(name string, x []int32) error {
+	a, ok := e.arrays[name]
+	if !ok {
+		return nil
+	}
+	if err := device.WriteInts(a, 0, x); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// answers reads the logits of the last segment.
+func (e *Evaluator) answers(b Batch, rows int) ([]Prediction, error) {
+	logits := e.arrays["logits"]
+	vocabulary := logits.Len() / (e.batch * e.seqLen)
+	q, err := device.ReadFloats(e.arrays["q"], 0, 2*rows)
+	if err != nil {
+		return nil, fmt.Errorf("read q: %w", err)
+	}
+	list := make([]Prediction, rows)
+	for i := range list {
+		scores, err := device.ReadFloats(logits, i*e.seqLen*vocabulary, e.seqLen*vocabulary)
+		if err != nil {
+			return nil, fmt.Errorf("read logits: %w", err)
+		}
+		at, end := i*e.seqLen, (i+1)*e.seqLen
+		list[i] = Prediction{Inputs: b.Inputs[at:end], Labels: b.Labels[at:end], Answer: argmax(scores, vocabulary), QHalt: q[2*i]}
+	}
+	return list, nil
+}
+
+// argmax returns the best token at every position; of equals the first wins.
+func argmax(scores []float32, vocabulary int) []int32 {
+	best := make([]int32, len(scores)/vocabulary)
+	for i := range best {
+		row := scores[i*vocabulary : (i+1)*vocabulary]
+		for token, s := range row {
+			if s > row[best[i]] {
+				best[i] = int32(token)
+			}
+		}
+	}
+	return best
+}

@@ -1,0 +1,211 @@
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+	"github.com/hrm-operator/hrm-operator/trainer/model"
+)
+
+// Network is a model on a device: its parameters, their gradients and the compiled programs.
+type Network struct {
+	Device device.Device
+	Model  *model.Model
+
+	parameters map[string]device.Array
+	gradients  map[string]device.Array
+	train      device.Executable
+	eval       device.Executable
+}
+
+// NewNetwork allocates the model's parameters and compiles its programs; the training program only if train is set.
+func NewNetwork(d device.Device, m *model.Model, train bool) (*Network, error) {
+	n := &Network{Device: d, Model: m, parameters: map[string]device.Array{}, gradients: map[string]device.Array{}}
+	for _, p := range m.Parameters {
+		a, err := d.NewArray(device.Float32, p.Elements())
+		if err != nil {
+			return nil, fmt.Errorf("allocate %s: %w", p.Name, err)
+		}
+		n.parameters[p.Name] = a
+	}
+	var err error
+	if n.eval, err = d.Compile(m.Eval); err != nil {
+		return nil, fmt.Errorf("compile for device %s: %w", d.Name(), err)
+	}
+	if !train {
+		return n, nil
+	}
+	if n.train, err = d.Compile(m.Train); err != nil {
+		return nil, fmt.Errorf("compile for device %s: %w", d.Name(), err)
+	}
+	return n, nil
+}
+
+// Close frees the programs; the device owns the arrays.
+func (n *Network) Close() error {
+	if n.train != nil {
+		if err := n.train.Close(); err != nil {
+			return err
+		}
+	}
+	return n.eval.Close()
+}
+
+// ParameterCount is the number of trained values, the puzzle table not counted, as papers count them.
+func (n *Network) ParameterCount() int {
+	total := 0
+	for _, p := range n.trainable() {
+		total += p.Elements()
+	}
+	return total
+}
+
+// trainable lists the parameters that the dense optimizer updates.
+func (n *Network) trainable() []model.Parameter {
+	var list []model.Parameter
+	for _, p := range n.Model.Parameters {
+		if p.Trainable {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// Initialize gives every parameter its random first value.
+func (n *Network) Initialize(seed int64) error {
+	return n.SetWeights(model.Initialize(n.Model.Parameters, seed))
+}
+
+// Weights copies all parameters out of the device, under their official names.
+func (n *Network) Weights() (map[string][]float32, error) {
+	weights := map[string][]float32{}
+	for name, a := range n.parameters {
+		x, err := device.ReadFloats(a, 0, a.Len())
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		weights[name] = x
+	}
+	return weights, nil
+}
+
+// SetWeights copies parameters to the device. Every parameter must be there, with the right number of elements.
+func (n *Network) SetWeights(weights map[string][]float32) error {
+	for _, p := range n.Model.Parameters {
+		x, ok := weights[p.Name]
+		if !ok || len(x) != p.Elements() {
+			return fmt.Errorf("%s has %d elements, this model wants %d %v: the weights belong to another model", p.Name, len(x), p.Elements(), p.Shape)
+		}
+	}
+	for _, p := range n.Model.Parameters {
+		if err := device.WriteFloats(n.parameters[p.Name], 0, weights[p.Name]); err != nil {
+			return fmt.Errorf("write %s: %w", p.Name, err)
+		}
+	}
+	return nil
+}
+
+// bind allocates what a program reads and writes for rows examples, and binds it together with parameters and gradients.
+// An output "x.next" shares the array of the input "x": the carry is updated in place. Inputs are bound first for that.
+func (n *Network) bind(p *device.Program, rows int) (map[string]device.Array, error) {
+	bindings := map[string]device.Array{}
+	for _, roles := range [][]device.Role{{device.Input, device.Parameter, device.Gradient}, {device.Output}} {
+		for i := range p.Values {
+			v := &p.Values[i]
+			if !slices.Contains(roles, v.Role) {
+				continue
+			}
+			a, err := n.array(bindings, v, rows)
+			if err != nil {
+				return nil, fmt.Errorf("program %s: %s for %d rows: %w", p.Name, v.Name, rows, err)
+			}
+			bindings[v.Name] = a
+		}
+	}
+	return bindings, nil
+}
+
+// array finds or allocates the memory of a value.
+func (n *Network) array(bindings map[string]device.Array, v *device.Value, rows int) (device.Array, error) {
+	switch v.Role {
+	case device.Parameter:
+		if a, ok := n.parameters[v.Name]; ok {
+			return a, nil
+		}
+		return nil, errors.New("the model does not list this parameter")
+	case device.Gradient:
+		return n.gradient(v)
+	}
+	return shared(bindings, n.Device, v, rows)
+}
+
+// gradient returns the one array that holds a parameter's gradient.
+func (n *Network) gradient(v *device.Value) (device.Array, error) {
+	if a, ok := n.gradients[v.Name]; ok {
+		return a, nil
+	}
+	a, err := n.Device.NewArray(device.Float32, v.Elements())
+	n.gradients[v.Name] = a
+	return a, err
+}
+
+// shared returns the array of an input or output.
+func shared(bindings map[string]device.Array, d device.Device, v *device.Value, rows int) (device.Array, error) {
+	if carried, ok := strings.CutSuffix(v.Name, ".next"); ok {
+		if a, ok := bindings[carried]; ok {
+			return a, nil
+		}
+	}
+	count := v.Elements()
+	if v.Rows {
+		count *= rows
+	}
+	return d.NewArray(v.DType, count)
+}
+
+// puzzleDim is the width of the puzzle table, 0 if the model has none.
+func (n *Network) puzzleDim() int {
+	for _, p := range n.Model.Parameters {
+		if p.Name == model.PuzzleTable {
+			return p.Shape[1]
+		}
+	}
+	return 0
+}
+
+// gatherPuzzles copies the table's rows of the given puzzles into the program's input.
+func (n *Network) gatherPuzzles(bindings map[string]device.Array, ids []int32) error {
+	into, ok := bindings["puzzle"]
+	if !ok {
+		return nil
+	}
+	table, dim := n.parameters[model.PuzzleTable], n.puzzleDim()
+	row := make([]byte, 4*dim)
+	for i, id := range ids {
+		if err := table.Read(int(id)*dim, row); err != nil {
+			return fmt.Errorf("puzzle identifier %d: %w", id, err)
+		}
+		if err := into.Write(i*dim, row); err != nil {
+			return fmt.Errorf("puzzle identifier %d: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// Profile returns the seconds spent per operation since the last call, over both programs; empty if the device was not
+// asked to measure.
+func (n *Network) Profile() map[device.Opcode]float64 {
+	total := map[device.Opcode]float64{}
+	for _, x := range []device.Executable{n.train, n.eval} {
+		if x == nil {
+			continue
+		}
+		for op, seconds := range x.Profile() {
+			total[op] += seconds
+		}
+	}
+	return total
+}

@@ -1,0 +1,224 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apiprogress "github.com/hrm-operator/hrm-operator/api/progress"
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset"
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
+	"github.com/hrm-operator/hrm-operator/trainer/progress"
+)
+
+// ErrInterrupted says that a run was asked to stop, and that everything up to its last step is saved.
+var ErrInterrupted = errors.New("interrupted: the checkpoint is saved, and the same command goes on from it")
+
+// recordEvery is the number of steps between two lines of metrics.jsonl.
+const recordEvery = 10
+
+// Options are what a run needs. The spec must have its defaults.
+type Options struct {
+	Spec *v1alpha1.HRMTrainingJobSpec
+	// Train and Test are the dataset's halves; Test may be nil.
+	Train, Test *dataset.Dataset
+	Device      device.Device
+	// Store is where metrics.jsonl goes, beside the checkpoints.
+	Store       objectstore.Store
+	Checkpoints Checkpoints
+	Tracker     *progress.Tracker
+
+	// Now is the clock. Time decides when to save, never what is computed.
+	Now func() time.Time
+	// Backoff is how long to wait before saving is tried again; nil means 1 to 30 seconds.
+	Backoff func(attempt int) time.Duration
+}
+
+// run is a training run in progress.
+type run struct {
+	Options
+	plan      plan
+	trainer   *Trainer
+	network   *Network
+	evaluator *Evaluator
+	testLimit int
+	saver     *saver
+	journal   *progress.Journal
+
+	last      float64 // the exact accuracy of the last evaluation
+	best      float64 // the best one, -1 before the first
+	evaluated int64   // the step of the last evaluation
+	offered   int64   // the step of the last snapshot
+	savedAt   time.Time
+}
+
+// Run trains until the last step, saving and evaluating on the way. When ctx ends it finishes the step it is in, saves,
+// and returns ErrInterrupted. A run whose store holds a checkpoint of the same job goes on from there, bit for bit.
+func Run(ctx context.Context, o Options) (err error) {
+	if o.Backoff == nil {
+		o.Backoff = exponential
+	}
+	r, err := prepare(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.network.Close()) }()
+	// Saving outlives ctx: that is what SIGTERM is about.
+	saving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	r.saver = newSaver(saving, o.Tracker.Note, o.Backoff)
+	r.savedAt = o.Now()
+	return r.train(ctx)
+}
+
+// train is the run: evaluate and save where the plan says so, and step until the end.
+func (r *run) train(ctx context.Context) error {
+	r.Tracker.Begin(r.trainer.step, r.plan.total, r.plan.epoch(r.trainer.step))
+	for {
+		step := r.trainer.step
+		if err := r.evaluateIfDue(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+		if err := r.saver.err(); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return r.interrupt()
+		}
+		if r.saveDue(step) {
+			if err := r.offer(false); err != nil {
+				return err
+			}
+		}
+		if step >= r.plan.total {
+			return r.finish(ctx)
+		}
+		if err := r.step(ctx); err != nil {
+			return r.abort(err)
+		}
+	}
+}
+
+// step makes one step and reports it. It is finished even if ctx ends meanwhile.
+func (r *run) step(ctx context.Context) error {
+	began := r.Now()
+	if err := r.trainer.Step(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	step, w := r.trainer.step, &r.trainer.window
+	report := progress.Step{Step: step, Epoch: r.plan.epoch(step), Samples: r.plan.batch, Took: r.Now().Sub(began)}
+	due := step%recordEvery == 0 || step == r.plan.total
+	if due || step < recordEvery {
+		report.Loss, report.Accuracy, report.ExactAccuracy = w.loss(), mean(w.Accuracy, w.Halted), mean(w.Exact, w.Halted)
+	}
+	r.Tracker.Step(report)
+	if !due {
+		return nil
+	}
+	record := r.trainer.record()
+	record.Time, record.Epoch, record.SamplesPerSecond = r.Now().UTC(), report.Epoch, r.Tracker.Report().SamplesPerSecond
+	r.trainer.window = Window{}
+	return r.journal.Add(record)
+}
+
+// record is the line of metrics.jsonl for the window that ends with the step just made.
+func (t *Trainer) record() progress.Record {
+	w := &t.window
+	return progress.Record{
+		Step: t.step, LearningRate: t.learningRate(t.hyper.LearningRate), Loss: w.loss(),
+		LMLoss: mean(w.LM, w.Rows), QHaltLoss: mean(w.QHalt, w.Rows), QContinueLoss: mean(w.QContinue, w.Rows),
+		Accuracy: mean(w.Accuracy, w.Halted), ExactAccuracy: mean(w.Exact, w.Halted),
+		QHaltAccuracy: mean(w.QHaltAccuracy, w.Halted), Steps: mean(w.Took, w.Halted),
+	}
+}
+
+// evaluateIfDue measures the network where the plan says so, and saves it if it has never been better.
+func (r *run) evaluateIfDue(ctx context.Context) error {
+	step := r.trainer.step
+	if r.evaluated == step || !r.plan.evaluateAfter(step) || r.Test == nil {
+		return nil
+	}
+	result, err := r.evaluator.Run(ctx, r.Test, r.testLimit, nil)
+	if err != nil {
+		return fmt.Errorf("evaluation after step %d: %w", step, err)
+	}
+	r.evaluated, r.last = step, result.Exact
+	r.Tracker.Evaluated(result.Exact)
+	r.Tracker.Note(fmt.Sprintf("step %d: %.1f%% of %d held-out examples wholly right, %.1f%% of their tokens",
+		step, 100*result.Exact, result.Examples, 100*result.Accuracy))
+	err = r.journal.Add(progress.Record{
+		Step: step, Epoch: r.plan.epoch(step), Time: r.Now().UTC(),
+		EvalAccuracy: &result.Accuracy, EvalExactAccuracy: &result.Exact, EvalExamples: result.Examples,
+	})
+	if err != nil || result.Exact <= r.best {
+		return err
+	}
+	r.best = result.Exact
+	return r.offer(true)
+}
+
+// saveDue says whether a checkpoint is due, by steps or by the clock.
+func (r *run) saveDue(step int64) bool {
+	if step == r.offered {
+		return false
+	}
+	every := r.Spec.Checkpoint.EverySeconds
+	return r.plan.saveAfter(step) || every != nil && r.Now().Sub(r.savedAt) >= time.Duration(*every)*time.Second
+}
+
+// finish waits until the last checkpoint is saved.
+func (r *run) finish(ctx context.Context) error {
+	r.Tracker.Phase(apiprogress.Saving)
+	wait, stop := r.grace(ctx)
+	defer stop()
+	if err := r.saver.wait(wait); err != nil {
+		return err
+	}
+	r.Tracker.Phase(apiprogress.Done)
+	return nil
+}
+
+// interrupt saves what is not saved yet, within the time that the job's pods are given.
+func (r *run) interrupt() error {
+	r.Tracker.Note(fmt.Sprintf("asked to stop: saving step %d", r.trainer.step))
+	r.Tracker.Phase(apiprogress.Saving)
+	if r.trainer.step != r.offered {
+		if err := r.offer(false); err != nil {
+			return err
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	wait, cancel := r.grace(ctx)
+	defer cancel()
+	if err := r.saver.wait(wait); err != nil {
+		return err
+	}
+	return ErrInterrupted
+}
+
+// grace returns a context that ends some time after ctx does: nine tenths of what pods get between SIGTERM and SIGKILL.
+func (r *run) grace(ctx context.Context) (context.Context, context.CancelFunc) {
+	seconds := int64(30)
+	if s := r.Spec.TerminationGracePeriodSeconds; s != nil {
+		seconds = *s
+	}
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unlink := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(time.Duration(seconds)*time.Second*9/10, cancel)
+		context.AfterFunc(out, func() { timer.Stop() })
+	})
+	return out, func() { unlink(); cancel() }
+}
+
+// abort lets checkpoints that are on their way arrive, and reports why the run ended.
+func (r *run) abort(reason error) error {
+	ended, stop := context.WithCancel(context.Background())
+	stop()
+	wait, cancel := r.grace(ended)
+	defer cancel()
+	return errors.Join(reason, r.saver.wait(wait))
+}

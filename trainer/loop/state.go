@@ -1,0 +1,182 @@
+package loop
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
+	"github.com/hrm-operator/hrm-operator/trainer/optim"
+)
+
+// OfficialPrefix is what the official implementation puts before every parameter's name.
+const OfficialPrefix = "model.inner."
+
+// State is everything that the next step of a run depends on.
+type State struct {
+	Step int64
+	// Model holds the weights under the official names, Optimizer the moments, Carry the rows in work and the random
+	// states.
+	Model, Optimizer, Carry map[string]checkpoint.Tensor
+	Scalars                 map[string]string
+}
+
+// carried are the device arrays that stay from step to step.
+var carried = []string{"zH", "zL"}
+
+// export copies everything that the next step depends on out of the trainer.
+func (t *Trainer) export() (State, error) {
+	s := State{Step: t.step, Model: map[string]checkpoint.Tensor{}, Optimizer: map[string]checkpoint.Tensor{}}
+	weights, err := t.network.Weights()
+	if err != nil {
+		return s, err
+	}
+	for _, p := range t.network.Model.Parameters {
+		s.Model[OfficialPrefix+p.Name] = checkpoint.Float32Tensor(weights[p.Name], p.Shape...)
+	}
+	moments, err := t.adam.Export()
+	if err != nil {
+		return s, err
+	}
+	for name, x := range moments.Moments {
+		s.Optimizer[name] = checkpoint.Float32Tensor(x, len(x))
+	}
+	s.Optimizer["step"] = checkpoint.Int32Tensor([]int32{int32(moments.Step)}, 1)
+	s.Carry, err = t.exportCarry()
+	return s, err
+}
+
+// exportCarry copies the rows in work, the random states and the sums of the metrics.
+func (t *Trainer) exportCarry() (map[string]checkpoint.Tensor, error) {
+	c, b := &t.carry, len(t.carry.halted)
+	list := map[string]checkpoint.Tensor{
+		"tokens":  checkpoint.Int32Tensor(c.tokens, b, len(c.tokens)/b),
+		"labels":  checkpoint.Int32Tensor(c.labels, b, len(c.labels)/b),
+		"puzzles": checkpoint.Int32Tensor(c.puzzles, b),
+		"steps":   checkpoint.Int32Tensor(c.steps, b),
+		"halted":  checkpoint.Int32Tensor(flags(c.halted), b),
+		"window":  bytesTensor(encodeSums(t.window.values())),
+	}
+	for _, name := range carried {
+		a := t.arrays[name]
+		raw := make([]byte, a.Len()*a.DType().Size())
+		if err := a.Read(0, raw); err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		list[name] = checkpoint.Tensor{DType: checkpoint.DType(a.DType().String()), Shape: []int{b, a.Len() / b}, Data: raw}
+	}
+	random, err := t.random.MarshalBinary()
+	if err != nil {
+		return nil, fmt.Errorf("random state: %w", err)
+	}
+	list["random"] = bytesTensor(random)
+	position, err := t.source.Position()
+	if err != nil {
+		return nil, fmt.Errorf("position in the dataset: %w", err)
+	}
+	list["sampler"] = bytesTensor(position)
+	return list, nil
+}
+
+// restore puts an exported state back. After an error the trainer is not to be used.
+func (t *Trainer) restore(s State) error {
+	weights, err := ModelWeights(s)
+	if err != nil {
+		return err
+	}
+	if err := t.network.SetWeights(weights); err != nil {
+		return err
+	}
+	moments := optim.AdamATan2State{Moments: map[string][]float32{}}
+	for name, tensor := range s.Optimizer {
+		if name == "step" {
+			continue
+		}
+		if moments.Moments[name], err = tensor.Float32s(); err != nil {
+			return fmt.Errorf("optimizer state %s: %w", name, err)
+		}
+	}
+	count, err := s.Optimizer["step"].Int32s()
+	if err != nil || len(count) != 1 {
+		return fmt.Errorf("the optimizer state has no step: %w", err)
+	}
+	moments.Step = int64(count[0])
+	if err := t.adam.Import(moments); err != nil {
+		return err
+	}
+	t.step = s.Step
+	return t.restoreCarry(s.Carry)
+}
+
+func (t *Trainer) restoreCarry(list map[string]checkpoint.Tensor) error {
+	halted := make([]int32, len(t.carry.halted))
+	for name, into := range map[string][]int32{
+		"tokens": t.carry.tokens, "labels": t.carry.labels, "puzzles": t.carry.puzzles, "steps": t.carry.steps, "halted": halted,
+	} {
+		x, err := list[name].Int32s()
+		if err != nil || len(x) != len(into) {
+			return fmt.Errorf("the carry's %s has %d elements, want %d: the checkpoint is of another job (%w)", name, len(x), len(into), err)
+		}
+		copy(into, x)
+	}
+	for i, h := range halted {
+		t.carry.halted[i] = h != 0
+	}
+	for _, name := range carried {
+		a, tensor := t.arrays[name], list[name]
+		if string(tensor.DType) != a.DType().String() || len(tensor.Data) != a.Len()*a.DType().Size() {
+			return fmt.Errorf("the carry's %s is %s%v, want %d of %v: the checkpoint is of another job", name, tensor.DType, tensor.Shape, a.Len(), a.DType())
+		}
+		if err := a.Write(0, tensor.Data); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	if err := decodeSums(list["window"].Data, t.window.values()); err != nil {
+		return err
+	}
+	if err := t.random.UnmarshalBinary(list["random"].Data); err != nil {
+		return fmt.Errorf("random state: %w", err)
+	}
+	if err := t.source.Seek(list["sampler"].Data); err != nil {
+		return fmt.Errorf("position in the dataset: %w", err)
+	}
+	return nil
+}
+
+// ModelWeights decodes a checkpoint's weights, under the official names without their prefix.
+func ModelWeights(s State) (map[string][]float32, error) {
+	weights := map[string][]float32{}
+	for _, name := range slices.Sorted(maps.Keys(s.Model)) {
+		x, err := s.Model[name].Float32s()
+		if err != nil {
+			return nil, fmt.Errorf("weights %s: %w", name, err)
+		}
+		weights[strings.TrimPrefix(strings.TrimPrefix(name, "_orig_mod."), OfficialPrefix)] = x
+	}
+	return weights, nil
+}
+
+func bytesTensor(raw []byte) checkpoint.Tensor {
+	return checkpoint.Tensor{DType: checkpoint.U8, Shape: []int{len(raw)}, Data: raw}
+}
+
+func encodeSums(sums []*float64) []byte {
+	var raw []byte
+	for _, x := range sums {
+		raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(*x))
+	}
+	return raw
+}
+
+func decodeSums(raw []byte, sums []*float64) error {
+	if len(raw) != 8*len(sums) {
+		return fmt.Errorf("the metrics' sums have %d bytes, want %d: the checkpoint is of another version", len(raw), 8*len(sums))
+	}
+	for i, x := range sums {
+		*x = math.Float64frombits(binary.LittleEndian.Uint64(raw[8*i:]))
+	}
+	return nil
+}
