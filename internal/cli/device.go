@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+	"github.com/hrm-operator/hrm-operator/trainer/device/cpu"
+	"github.com/hrm-operator/hrm-operator/trainer/device/open"
+)
+
+// deviceFlags choose what computes.
+type deviceFlags struct {
+	name    string
+	threads int
+}
+
+func (f *deviceFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.name, "device", "auto", "what computes: auto, cpu, or reference (plain Go, slow)")
+	c.Flags().IntVar(&f.threads, "threads", 0, "threads of the cpu device; 0 uses every core")
+}
+
+// open opens the device and says which one it is.
+func (f *deviceFlags) open(say func(string), profile bool) (device.Device, error) {
+	switch f.name {
+	case "auto", "cpu", "reference":
+	default:
+		_, _, err := open.Open(f.name, cpu.Options{})
+		return nil, usageError{err}
+	}
+	d, note, err := open.Open(f.name, cpu.Options{Threads: f.threads, Profile: profile})
+	if err != nil {
+		return nil, configurationError{err}
+	}
+	if note != "" {
+		say(note)
+	}
+	return d, nil
+}

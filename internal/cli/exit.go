@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hrm-operator/hrm-operator/trainer/dataset"
+	"github.com/hrm-operator/hrm-operator/trainer/loop"
+)
+
+// The exit codes, which the operator's pod failure policy reads: 64, 65 and 78 will not get better by trying again,
+// 75 asks to be started again, 70 may be either.
+const (
+	exitDone          = 0
+	exitUsage         = 64
+	exitData          = 65
+	exitInternal      = 70
+	exitInterrupted   = 75
+	exitConfiguration = 78
+)
+
+// usageError says that the command line is wrong.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// configurationError says that a job, or what it refers to, is wrong.
+type configurationError struct{ error }
+
+func (e configurationError) Unwrap() error { return e.error }
+
+// exitCode maps an error to what the process answers.
+func exitCode(err error) int {
+	var usage usageError
+	var configuration configurationError
+	var data *dataset.DataError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, loop.ErrInterrupted), errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &data):
+		return exitData
+	case errors.As(err, &configuration), errors.Is(err, loop.ErrConfiguration):
+		return exitConfiguration
+	}
+	return exitInternal
+}

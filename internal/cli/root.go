@@ -1,0 +1,118 @@
+// Package cli is the hrm command: one file per subcommand. It turns arguments into calls of the trainer's packages, and
+// their errors into messages and exit codes; it decides nothing about training.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// app is what all subcommands share.
+type app struct {
+	version string
+	// plugin is set when the program was started as kubectl-hrm: names are then names of jobs in a cluster.
+	plugin bool
+	in     io.Reader
+	out    io.Writer
+	err    io.Writer
+	log    *slog.Logger
+}
+
+// Main runs the command line and returns the exit code.
+func Main(args []string, version string, in io.Reader, out, errOut io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	return run(ctx, args, version, in, out, errOut)
+}
+
+func run(ctx context.Context, args []string, version string, in io.Reader, out, errOut io.Writer) int {
+	a := &app{
+		version: version, in: in, out: out, err: errOut,
+		plugin: strings.HasPrefix(filepath.Base(args[0]), "kubectl-hrm"),
+		log:    slog.New(slog.NewTextHandler(errOut, nil)),
+	}
+	root := a.root()
+	root.SetArgs(args[1:])
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintln(errOut, "Error:", err)
+		var usage usageError
+		if errors.As(err, &usage) {
+			fmt.Fprintf(errOut, "See '%s --help'.\n", root.CommandPath())
+		}
+	}
+	return exitCode(err)
+}
+
+// root assembles the command tree.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "hrm",
+		Short: "Prepare data for Hierarchical Reasoning Models, and time their training",
+		Long: `hrm builds and inspects datasets, and times the training of Hierarchical Reasoning Models.
+
+Exit codes: 0 done; 64 wrong command line; 65 bad data; 70 failed, may work another time;
+75 interrupted with a checkpoint saved, start again to go on; 78 wrong configuration.`,
+		Example: `  hrm data build sudoku --source puzzles.csv.gz --out ./sudoku
+  hrm data inspect ./sudoku
+  hrm bench --batch 8`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          noArguments,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	if a.plugin {
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl hrm"}
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(a.dataCommand(), a.benchCommand(), a.versionCommand())
+	return root
+}
+
+// noArguments, exactly and atMost are cobra's checks with our exit code.
+func noArguments(c *cobra.Command, args []string) error { return atMost(0)(c, args) }
+
+func exactly(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error { return asUsage(cobra.ExactArgs(n)(c, args)) }
+}
+
+func atMost(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > n && n == 0 {
+			return usageError{fmt.Errorf("%s knows no %q", c.CommandPath(), args[0])}
+		}
+		return asUsage(cobra.MaximumNArgs(n)(c, args))
+	}
+}
+
+func asUsage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
+}
+
+// group is a command that only has subcommands.
+func group(use, short string, children ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: noArguments, RunE: func(c *cobra.Command, _ []string) error {
+		_ = c.Help()
+		return usageError{errors.New("name one of the commands above")}
+	}}
+	c.AddCommand(children...)
+	return c
+}
