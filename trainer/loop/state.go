@@ -16,13 +16,7 @@ import (
 const OfficialPrefix = "model.inner."
 
 // State is everything that the next step of a run depends on.
-type State struct {
-	Step int64
-	// Model holds the weights under the official names, Optimizer the moments, Carry the rows in work and the random
-	// states.
-	Model, Optimizer, Carry map[string]checkpoint.Tensor
-	Scalars                 map[string]string
-}
+type State = checkpoint.State
 
 // carried are the device arrays that stay from step to step.
 var carried = []string{"zH", "zL"}

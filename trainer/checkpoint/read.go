@@ -1,0 +1,180 @@
+package checkpoint
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hrm-operator/hrm-operator/api/progress"
+	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
+)
+
+// List returns the complete checkpoints of a store, the last step first.
+func List(ctx context.Context, store objectstore.Store) ([]Ref, error) {
+	objects, err := store.List(ctx, folder)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", store.URI(folder), err)
+	}
+	var refs []Ref
+	for _, o := range objects {
+		dir, name := path.Split(o.Key)
+		number, _, _ := strings.Cut(strings.TrimPrefix(dir, folder+"step-"), "-")
+		step, err := strconv.ParseInt(number, 10, 64)
+		if name != manifestName || err != nil {
+			continue
+		}
+		refs = append(refs, Ref{Folder: strings.TrimSuffix(dir, "/"), Step: step})
+	}
+	slices.SortStableFunc(refs, func(x, y Ref) int { return cmp.Compare(y.Step, x.Step) })
+	return refs, nil
+}
+
+// Best returns the checkpoint that best.json names, nil if none does.
+func Best(ctx context.Context, store objectstore.Store) *Ref { return readPointer(ctx, store, bestKey) }
+
+// Last returns the checkpoint that latest.json names, nil if none does.
+func Last(ctx context.Context, store objectstore.Store) *Ref {
+	return readPointer(ctx, store, latestKey)
+}
+
+func readPointer(ctx context.Context, store objectstore.Store, key string) *Ref {
+	raw, _, err := objectstore.ReadAll(ctx, store, key, maxJSON)
+	var ref Ref
+	if err != nil || json.Unmarshal(raw, &ref) != nil || ref.Folder == "" {
+		return nil
+	}
+	return &ref
+}
+
+// Latest returns the last state that can be trusted: the one that latest.json names, or an earlier one if an object of
+// that is missing or not what its manifest says. nil means that there is no checkpoint at all; if there are some, but
+// none can be trusted, that is an error.
+func (a *Archive) Latest(ctx context.Context, note func(string)) (*State, progress.Checkpoint, error) {
+	pointed, err := a.pointer(ctx)
+	if err != nil {
+		return nil, progress.Checkpoint{}, err
+	}
+	refs, err := List(ctx, a.store)
+	if err != nil {
+		return nil, progress.Checkpoint{}, err
+	}
+	if pointed != nil {
+		// What is later than the pointer was not finished, or is from a process that had lost its place.
+		refs = slices.DeleteFunc(refs, func(r Ref) bool { return r.Step > pointed.Step || r.Step == pointed.Step && r.Folder != pointed.Folder })
+		if len(refs) == 0 || refs[0].Folder != pointed.Folder {
+			refs = append([]Ref{*pointed}, refs...)
+		}
+	}
+	var broken error
+	for _, ref := range refs {
+		state, manifest, err := Load(ctx, a.store, ref)
+		if err == nil {
+			ref.Time = manifest.Time
+			return state, a.describe(ref), nil
+		}
+		if ctx.Err() != nil {
+			return nil, progress.Checkpoint{}, err
+		}
+		broken = errors.Join(broken, err)
+		note(fmt.Sprintf("checkpoint of step %d passed over: %v", ref.Step, err))
+	}
+	if broken != nil {
+		return nil, progress.Checkpoint{}, fmt.Errorf("no checkpoint can be trusted; restore one, or train into another place: %w", broken)
+	}
+	return nil, progress.Checkpoint{}, nil
+}
+
+// Load reads and verifies a checkpoint.
+func Load(ctx context.Context, store objectstore.Store, ref Ref) (*State, Manifest, error) {
+	contents, manifest, err := verified(ctx, store, ref)
+	if err != nil {
+		return nil, manifest, err
+	}
+	s := &State{Step: manifest.Step}
+	for name, into := range map[string]*map[string]Tensor{"model": &s.Model, "optimizer": &s.Optimizer, "carry": &s.Carry} {
+		if *into, _, err = DecodeSafetensors(contents[name+".safetensors"]); err != nil {
+			return nil, manifest, fmt.Errorf("%s: %w", store.URI(ref.key(name+".safetensors")), err)
+		}
+	}
+	if err := json.Unmarshal(contents[scalarsName], &s.Scalars); err != nil {
+		return nil, manifest, fmt.Errorf("%s: %w", store.URI(ref.key(scalarsName)), err)
+	}
+	return s, manifest, nil
+}
+
+// Verify reads a whole checkpoint and compares it with its manifest.
+func Verify(ctx context.Context, store objectstore.Store, ref Ref) (Manifest, error) {
+	_, manifest, err := verified(ctx, store, ref)
+	return manifest, err
+}
+
+// verified reads every object of a checkpoint. An error names the object that is not what it was.
+func verified(ctx context.Context, store objectstore.Store, ref Ref) (map[string][]byte, Manifest, error) {
+	var manifest Manifest
+	key := ref.key(manifestName)
+	raw, _, err := objectstore.ReadAll(ctx, store, key, maxJSON)
+	if err == nil {
+		err = json.Unmarshal(raw, &manifest)
+	}
+	if err != nil {
+		return nil, manifest, fmt.Errorf("%s: %w", store.URI(key), err)
+	}
+	contents := map[string][]byte{manifestName: raw}
+	for _, name := range []string{"model.safetensors", "optimizer.safetensors", "carry.safetensors", scalarsName} {
+		seal, ok := manifest.Objects[name]
+		if !ok {
+			return nil, manifest, fmt.Errorf("%s lists no %s", store.URI(key), name)
+		}
+		content, _, err := objectstore.ReadAll(ctx, store, ref.key(name), seal.Size)
+		if err != nil {
+			return nil, manifest, fmt.Errorf("%s: %w", store.URI(ref.key(name)), err)
+		}
+		sum := sha256.Sum256(content)
+		if int64(len(content)) != seal.Size || hex.EncodeToString(sum[:]) != seal.SHA256 {
+			return nil, manifest, fmt.Errorf("%s is truncated or altered: it has %d bytes, its manifest says %d", store.URI(ref.key(name)), len(content), seal.Size)
+		}
+		contents[name] = content
+	}
+	return contents, manifest, nil
+}
+
+// Pull writes a verified checkpoint into a directory, the manifest last.
+func Pull(ctx context.Context, store objectstore.Store, ref Ref, dir string) (Manifest, error) {
+	contents, manifest, err := verified(ctx, store, ref)
+	if err != nil {
+		return manifest, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return manifest, fmt.Errorf("make %s: %w", dir, err)
+	}
+	names := []string{"model.safetensors", "optimizer.safetensors", "carry.safetensors", scalarsName, manifestName}
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(dir, name), contents[name], 0o644); err != nil {
+			return manifest, fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	return manifest, nil
+}
+
+// ReadDir reads and verifies a checkpoint that Pull has written.
+func ReadDir(ctx context.Context, dir string) (*State, Manifest, error) {
+	if raw, err := os.ReadFile(filepath.Join(dir, manifestName)); err != nil || !json.Valid(bytes.TrimSpace(raw)) {
+		return nil, Manifest{}, fmt.Errorf("%s holds no checkpoint: %w; pull one with hrm checkpoint pull", dir, errors.Join(err, errors.New("no valid "+manifestName)))
+	}
+	store, err := objectstore.OpenDir(dir)
+	if err != nil {
+		return nil, Manifest{}, err
+	}
+	return Load(ctx, store, Ref{})
+}
