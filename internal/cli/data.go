@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
+	"github.com/hrm-operator/hrm-operator/trainer/progress"
 )
 
 func (a *app) dataCommand() *cobra.Command {
@@ -98,4 +100,34 @@ func sourcesOf(ctx context.Context, s3 objectstore.S3Config) dataset.Sources {
 		s3.Bucket, s3.Prefix = name, ""
 		return objectstore.OpenS3(ctx, s3)
 	}}
+}
+
+// halves are the two parts of a job's dataset.
+type halves struct{ train, test *dataset.Dataset }
+
+// prepareDataset fetches the job's dataset from the store, or builds it and leaves it there for the next job.
+func prepareDataset(ctx context.Context, job *v1alpha1.HRMTrainingJob, f trainFlags, store objectstore.Store, tracker *progress.Tracker) (halves, error) {
+	s3, err := jobS3(job)
+	if err != nil {
+		return halves{}, err
+	}
+	dir, uri, hit, err := dataset.Cached(ctx, store, "", job.Spec.Dataset, sourcesOf(ctx, s3).Open, filepath.Join(f.scratch, "hrm"), nil)
+	if err != nil {
+		return halves{}, fmt.Errorf("dataset of %s: %w", job.Spec.Dataset.Source.URI, err)
+	}
+	how := "built"
+	if hit {
+		how = "found"
+	}
+	tracker.Note(fmt.Sprintf("dataset %s: %s", how, uri))
+	tracker.Dataset(uri)
+	return loadHalves(dir)
+}
+
+func loadHalves(dir string) (h halves, err error) {
+	if h.train, err = dataset.Load(dir, dataset.Train); err != nil {
+		return h, err
+	}
+	h.test, err = dataset.Load(dir, dataset.Test)
+	return h, err
 }

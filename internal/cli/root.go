@@ -63,14 +63,16 @@ func run(ctx context.Context, args []string, version string, in io.Reader, out, 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hrm",
-		Short: "Prepare data for Hierarchical Reasoning Models, and time their training",
-		Long: `hrm builds and inspects datasets, and times the training of Hierarchical Reasoning Models.
+		Short: "Train Hierarchical Reasoning Models, and look after what they learned",
+		Long: `hrm trains Hierarchical Reasoning Models from the same YAML that the operator runs in a cluster,
+builds and inspects datasets, and lists, pulls, checks, evaluates and tries checkpoints.
 
 Exit codes: 0 done; 64 wrong command line; 65 bad data; 70 failed, may work another time;
 75 interrupted with a checkpoint saved, start again to go on; 78 wrong configuration.`,
-		Example: `  hrm data build sudoku --source puzzles.csv.gz --out ./sudoku
-  hrm data inspect ./sudoku
-  hrm bench --batch 8`,
+		Example: `  hrm train -f job.yaml --store ./run          # train on this machine
+  hrm checkpoint list --store ./run            # what was saved
+  hrm solve --store ./run                      # try the model on a puzzle it has never seen
+  kubectl hrm checkpoint pull sudoku --out .   # fetch a cluster job's best checkpoint`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArguments,
@@ -80,7 +82,7 @@ Exit codes: 0 done; 64 wrong command line; 65 bad data; 70 failed, may work anot
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl hrm"}
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(a.dataCommand(), a.benchCommand(), a.versionCommand())
+	root.AddCommand(a.trainCommand(), a.dataCommand(), a.evalCommand(), a.solveCommand(), a.checkpointCommand(), a.benchCommand(), a.versionCommand())
 	return root
 }
 
