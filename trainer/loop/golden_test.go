@@ -371,7 +371,7 @@ func (p *replay) array(name string) []float32 {
 	return x
 }
 
-// near compares element by element.
+// near compares element by element, to an absolute and a relative tolerance.
 func (p *replay) near(name string, got []float32, tolerance float64, worst *float64) {
 	p.Helper()
 	want := p.floats(name)
@@ -382,7 +382,7 @@ func (p *replay) near(name string, got []float32, tolerance float64, worst *floa
 	for i := range want {
 		d := math.Abs(float64(got[i]) - float64(want[i]))
 		*worst = math.Max(*worst, d)
-		if !(d <= tolerance) {
+		if !(d <= tolerance*(1+math.Abs(float64(want[i])))) {
 			p.Errorf("%s[%d] is %g, recorded is %g", name, i, got[i], want[i])
 			return
 		}

@@ -1,0 +1,488 @@
+package dataset
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
+	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
+)
+
+const norvig = "sudoku/testdata/norvig_sudoku10k.csv.gz"
+
+func int32p(v int32) *int32 { return &v }
+
+// small is a recipe that builds in moments.
+func small() v1alpha1.DatasetSpec {
+	return v1alpha1.DatasetSpec{
+		Task: v1alpha1.TaskSudoku, Source: v1alpha1.DatasetSource{URI: norvig}, TestFraction: "0.005",
+		Subsample: int32p(60), Augmentations: 3, MaxBlanks: int32p(30), Seed: 5,
+	}
+}
+
+func built(t testing.TB, spec v1alpha1.DatasetSpec) (string, Summary) {
+	t.Helper()
+	dir := t.TempDir()
+	summary, err := Build(context.Background(), spec, Sources{}.Open, dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, summary
+}
+
+func loaded(t testing.TB, dir, split string) *Dataset {
+	t.Helper()
+	d, err := Load(dir, split)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func boards(d *Dataset, i int) (question, answer sudoku.Board) {
+	in, out := d.Example(i)
+	return sudoku.FromTokens(in), sudoku.FromTokens(out)
+}
+
+func TestBuild(t *testing.T) {
+	dir, summary := built(t, small())
+	train, test := loaded(t, dir, Train), loaded(t, dir, Test)
+	if train.Groups() != 60 || train.Puzzles() != 240 || train.Examples() != 240 || test.Examples() != 50 {
+		t.Fatalf("%d groups, %d puzzles, %d examples, %d for the test", train.Groups(), train.Puzzles(), train.Examples(), test.Examples())
+	}
+	if summary.Read != 10000 || summary.TrainExamples != 240 || summary.TestExamples != 50 {
+		t.Errorf("summary %+v", summary)
+	}
+	held := map[uint64]bool{}
+	for i := range test.Examples() {
+		question, answer := boards(test, i)
+		if !answer.IsSolutionOf(question) || question.Blanks() > 30 {
+			t.Fatalf("test example %d: %s", i, question)
+		}
+		held[answer.Kin()] = true
+	}
+	for i := range train.Examples() {
+		question, answer := boards(train, i)
+		if !answer.IsSolutionOf(question) || question.Blanks() > 30 {
+			t.Fatalf("training example %d: %s", i, question)
+		}
+		if held[answer.Kin()] {
+			t.Fatalf("training example %d is a test puzzle in disguise", i)
+		}
+	}
+}
+
+func TestBuild_sameRecipeSameBytes(t *testing.T) {
+	a, _ := built(t, small())
+	b, _ := built(t, small())
+	other := small()
+	other.Seed++
+	c, _ := built(t, other)
+	for _, name := range append(filesOf("all"), manifestName) {
+		x, y := read(t, a, name), read(t, b, name)
+		if !bytes.Equal(x, y) {
+			t.Errorf("%s differs between two builds", name)
+		}
+		if strings.HasSuffix(name, "inputs.npy") && bytes.Equal(x, read(t, c, name)) {
+			t.Errorf("%s does not depend on the seed", name)
+		}
+	}
+}
+
+func read(t testing.TB, dir, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestBuild_badDataIsRecognisable(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	one := "..3.2.6..9..3.5..1..18.64....81.29..7.......8..67.82....26.95..8..2.3..9..5.1.3..\n"
+	for _, c := range []struct {
+		name, uri, want string
+		change          func(*v1alpha1.DatasetSpec)
+	}{
+		{"no such file", dir + "/none", "correct dataset.source.uri", nil},
+		{"an unknown scheme", "ftp://host/x", "unknown scheme", nil},
+		{"an empty file", file("empty", ""), "holds no puzzle", nil},
+		{"an empty board", file("blank", one+strings.Repeat(".", 81)+"\n"), ":2: the puzzle has several solutions", nil},
+		{"nothing to train on", file("one", one), "no puzzle is left", nil},
+		{"too few puzzles", file("two", one), "lower it", func(s *v1alpha1.DatasetSpec) { s.TestFraction = "0" }},
+		{"no rating", file("three", one), "no rating", func(s *v1alpha1.DatasetSpec) { s.MinRating = int32p(2) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			spec := small()
+			spec.Source.URI = c.uri
+			if c.change != nil {
+				c.change(&spec)
+			}
+			_, err := Build(context.Background(), spec, Sources{}.Open, t.TempDir(), nil)
+			var bad *DataError
+			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want a data error with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestBuild_readsURLsAndFoldersAlike(t *testing.T) {
+	server := httptest.NewServer(http.FileServer(http.Dir("sudoku/testdata")))
+	defer server.Close()
+	folder := t.TempDir()
+	if err := os.WriteFile(folder+"/train.csv.gz", read(t, "", norvig), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want, _ := built(t, small())
+	for _, uri := range []string{server.URL + "/norvig_sudoku10k.csv.gz?token=secret", folder, "file://" + folder + "/"} {
+		spec := small()
+		spec.Source.URI = uri
+		got, _ := built(t, spec)
+		if !bytes.Equal(read(t, got, manifestName), read(t, want, manifestName)) {
+			t.Errorf("%s makes another dataset", uri)
+		}
+	}
+	spec := small()
+	spec.Source.URI = server.URL + "/README.md?token=secret"
+	_, err := Build(context.Background(), spec, Sources{}.Open, t.TempDir(), nil)
+	if err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v, want an error without the query", err)
+	}
+}
+
+func TestCached(t *testing.T) {
+	store, err := objectstore.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	cached := func() (dir, uri string, hit bool) {
+		t.Helper()
+		dir, uri, hit, err := Cached(ctx, store, "jobs/a", small(), Sources{}.Open, t.TempDir(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loaded(t, dir, Train)
+		return dir, uri, hit
+	}
+	first, uri, hit := cached()
+	if hit || !strings.Contains(uri, "jobs/a/datasets/") {
+		t.Fatalf("first: hit %v at %s", hit, uri)
+	}
+	second, again, hit := cached()
+	if !hit || again != uri || !bytes.Equal(read(t, first, "train/all__inputs.npy"), read(t, second, "train/all__inputs.npy")) {
+		t.Fatalf("second: hit %v at %s", hit, again)
+	}
+	objects, err := store.List(ctx, "jobs/a/datasets/")
+	if err != nil || len(objects) != len(filesOf("all"))+1 {
+		t.Fatalf("%d objects, %v", len(objects), err)
+	}
+	for _, o := range objects {
+		if err := store.Delete(ctx, o.Key); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, hit := cached(); hit {
+			t.Errorf("without %s the dataset still counts as complete", o.Key)
+		}
+		if _, err := store.Put(ctx, o.Key, strings.NewReader("rubbish"), 7, objectstore.Condition{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, hit := cached(); hit {
+			t.Errorf("with another %s the dataset still counts as complete", o.Key)
+		}
+	}
+	if _, _, hit := cached(); !hit {
+		t.Error("the dataset was not mended")
+	}
+}
+
+func TestRecipeHash(t *testing.T) {
+	base := RecipeHash(small(), "x")
+	moved := small()
+	moved.Source.URI = "s3://elsewhere/x"
+	if RecipeHash(moved, "x") != base {
+		t.Error("the place of the source must not matter")
+	}
+	harder := small()
+	harder.MaxBlanks = nil
+	if RecipeHash(harder, "x") == base || RecipeHash(small(), "y") == base {
+		t.Error("recipe and content must matter")
+	}
+}
+
+// grouped writes a dataset with groups of several puzzles, each of several examples.
+func grouped(t testing.TB) *Dataset {
+	t.Helper()
+	a := Arrays{Metadata: Metadata{VocabSize: 200, SeqLen: 1, NumPuzzleIdentifiers: 50, Sets: []string{"all"}, MeanPuzzleExamples: 2}}
+	a.Puzzles, a.Groups = []int32{0}, []int32{0}
+	for g := range 7 {
+		for p := range 1 + g%3 {
+			for range 1 + (g+p)%3 {
+				a.Inputs = append(a.Inputs, uint8(len(a.Inputs)))
+				a.Labels = append(a.Labels, uint8(g))
+			}
+			a.Puzzles = append(a.Puzzles, int32(len(a.Inputs)))
+			a.Identifiers = append(a.Identifiers, int32(len(a.Identifiers)+1))
+		}
+		a.Groups = append(a.Groups, int32(len(a.Identifiers)))
+	}
+	a.Metadata.TotalGroups = 7
+	dir := t.TempDir()
+	if err := WriteSplit(dir, Train, a); err != nil {
+		t.Fatal(err)
+	}
+	return loaded(t, dir, Train)
+}
+
+func TestSampler_resumesExactly(t *testing.T) {
+	d := grouped(t)
+	for _, s := range []Sampling{{1, 4, 1}, {2, 5, 3}, {3, 1, 2}, {4, 7, 10}} {
+		full, err := NewSampler(d, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := range 60 {
+			resumed, err := NewSampler(d, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := resumed.Seek(full.Position()); err != nil {
+				t.Fatal(err)
+			}
+			want := full.Next()
+			if got := resumed.Next(); !slices.Equal(got, want) || resumed.Position() != full.Position() {
+				t.Fatalf("%+v, step %d: %v after resuming, %v without", s, step, got, want)
+			}
+		}
+		wrong := full.Position()
+		wrong.Seed++
+		if full.Seek(wrong) == nil {
+			t.Error("a position of another seed is accepted")
+		}
+	}
+}
+
+func TestSampler_drawsOneVariantOfEachGroupPerEpoch(t *testing.T) {
+	d := grouped(t)
+	s, err := NewSampler(d, Sampling{Seed: 8, BatchSize: 1, EpochsPerPass: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	variants := map[int32]bool{}
+	for epoch := range 200 {
+		groups := map[int]bool{}
+		for range 7 {
+			draw := s.Next()[0]
+			if d.puzzleOf[draw.Example] != draw.Puzzle {
+				t.Fatalf("example %d does not belong to puzzle %d", draw.Example, draw.Puzzle)
+			}
+			variants[draw.Puzzle] = true
+			groups[int(d.labels.narrow[draw.Example])] = true
+		}
+		if len(groups) != 7 {
+			t.Fatalf("epoch %d visits %d groups", epoch, len(groups))
+		}
+	}
+	if len(variants) != d.Puzzles() {
+		t.Errorf("%d of %d variants were ever drawn", len(variants), d.Puzzles())
+	}
+}
+
+func TestSampler_neverRepeatsAnExampleOfAPuzzleAndFillsEveryBatch(t *testing.T) {
+	d := grouped(t)
+	s, err := NewSampler(d, Sampling{Seed: 8, BatchSize: 6, EpochsPerPass: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		batch := s.Next()
+		seen := map[int32]bool{}
+		for _, draw := range batch {
+			seen[draw.Example] = true
+		}
+		if len(batch) != 6 || len(seen) != 6 {
+			t.Fatalf("batch %v", batch)
+		}
+	}
+	if _, err := NewSampler(d, Sampling{Seed: 8, BatchSize: 600, EpochsPerPass: 1}); err == nil {
+		t.Error("a batch that can never be filled is accepted")
+	}
+}
+
+func TestSteps_asPublished(t *testing.T) {
+	m := Metadata{TotalGroups: 1000, MeanPuzzleExamples: 1}
+	if got := m.Steps(20000, 768); got != 26041 {
+		t.Errorf("got %d", got)
+	}
+}
+
+func TestSequence_inOrderAndPadded(t *testing.T) {
+	d := grouped(t)
+	n := d.Examples()
+	s := d.Sequence(4, 0)
+	next := int32(0)
+	for batch, rows := s.Next(); batch != nil; batch, rows = s.Next() {
+		in, out, ids := make([]int32, 4), make([]int32, 4), make([]int32, 4)
+		d.Fill(batch, in, out, ids)
+		for i := range batch {
+			if i < rows && in[i] != next {
+				t.Fatalf("row %d is example %d, want %d", i, in[i], next)
+			}
+			if i >= rows && (out[i] != IgnoreLabel || ids[i] != 0 || in[i] != 0) {
+				t.Fatalf("padding row %d holds %d %d %d", i, in[i], out[i], ids[i])
+			}
+			next++
+		}
+	}
+	if int(next) != (n+3)/4*4 {
+		t.Errorf("%d rows for %d examples", next, n)
+	}
+	if batch, rows := d.Sequence(100, 3).Next(); len(batch) != 100 || rows != 3 {
+		t.Errorf("limit 3 gives %d rows", rows)
+	}
+}
+
+func TestLoad_refusesBrokenDatasets(t *testing.T) {
+	good, _ := built(t, small())
+	vector := func(v ...int32) string {
+		var b bytes.Buffer
+		if err := WriteNPY(&b, []int{len(v)}, v); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	inputs := string(read(t, good, "train/all__inputs.npy"))
+	meta := string(read(t, good, "train/dataset.json"))
+	for _, c := range []struct{ name, file, content, want string }{
+		{"a short array", "all__inputs.npy", inputs[:len(inputs)-1], "ends too early"},
+		{"a long array", "all__inputs.npy", inputs + "x", "after the end"},
+		{"no array", "all__labels.npy", "hello, world", "not a .npy"},
+		{"a token outside the vocabulary", "all__inputs.npy", inputs[:len(inputs)-1] + "\x0b", "token 11"},
+		{"other numbers of rows", "all__labels.npy", string(read(t, good, "test/all__labels.npy")), "50 examples, but 240"},
+		{"an offset that goes back", "all__puzzle_indices.npy", vector(0, 5, 3), "expected a larger one"},
+		{"an offset out of range", "all__group_indices.npy", vector(0, 100000), "ends with 100000"},
+		{"an unknown identifier", "all__puzzle_identifiers.npy", vector(make([]int32, 239)...), "239 identifiers for 240"},
+		{"no JSON", "dataset.json", meta[:40], "not the expected JSON"},
+		{"a set outside the folder", "dataset.json", strings.Replace(meta, `"all"`, `"../all"`, 1), "expected one name"},
+		{"no length", "dataset.json", strings.Replace(meta, `"seq_len": 81`, `"seq_len": -81`, 1), "seq_len"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(good)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "train", c.file), []byte(c.content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Load(dir, Train)
+			var bad *DataError
+			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.file) {
+				t.Errorf("got %v, want %q about %s", err, c.want, c.file)
+			}
+		})
+	}
+}
+
+func TestInspect(t *testing.T) {
+	dir, _ := built(t, small())
+	r, err := Inspect(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"train          60        240        240       81     11            1", "+-------+"} {
+		if !strings.Contains(r.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, r)
+		}
+	}
+}
+
+func TestNPY_headers(t *testing.T) {
+	file := func(header, data string) string {
+		return fmt.Sprintf("\x93NUMPY\x01\x00%c\x00%s", len(header), header) + data
+	}
+	for _, c := range []struct{ name, text, want string }{
+		{"as numpy writes it", file("{'descr': '<i2', 'fortran_order': False, 'shape': (2,), }   \n", "\x01\x00\xff\xff"), "[1 -1]"},
+		{"64 bits", file("{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }\n", "\x07\x00\x00\x00\x00\x00\x00\x00"), "[7]"},
+		{"64 bits, too large", file("{'descr': '<u8', 'fortran_order': False, 'shape': (1,), }\n", "\xff\xff\xff\xff\xff\xff\xff\xff"), "does not fit"},
+		{"floats", file("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }\n", "abcd"), "expected little-endian integers"},
+		{"big-endian", file("{'descr': '>i4', 'fortran_order': False, 'shape': (1,), }\n", "abcd"), "expected little-endian integers"},
+		{"objects", file("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n", "abcd"), "expected little-endian integers"},
+		{"column order", file("{'descr': '|u1', 'fortran_order': True, 'shape': (1, 1), }\n", "a"), "column order"},
+		{"a huge shape", file("{'descr': '|u1', 'fortran_order': False, 'shape': (999999999999, 999999999999), }\n", ""), "too large"},
+		{"a large shape without data", file("{'descr': '|u1', 'fortran_order': False, 'shape': (60000000000,), }\n", "x"), "too early"},
+		{"code", file("{'descr': __import__('os')}\n", ""), "unknown header"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, err := ReadNPY(strings.NewReader(c.text))
+			var v []int32
+			if err == nil {
+				v, err = a.Int32s()
+			}
+			got := fmt.Sprint(v)
+			if err != nil {
+				got = err.Error()
+			}
+			if !strings.Contains(got, c.want) {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func FuzzReadNPY(f *testing.F) {
+	var b bytes.Buffer
+	if err := WriteNPY(&b, []int{2, 3}, []int32{1, 2, 3, 4, 5, 6}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Add(b.Bytes()[:30])
+	f.Fuzz(func(t *testing.T, text []byte) {
+		a, err := ReadNPY(bytes.NewReader(text))
+		if err != nil {
+			return
+		}
+		n := 1
+		for _, d := range a.Shape {
+			n *= d
+		}
+		if v, err := a.Int32s(); err == nil && len(v) != n {
+			t.Fatalf("%d elements for shape %v", len(v), a.Shape)
+		}
+	})
+}
+
+func TestReadNPY_passesOnReadErrors(t *testing.T) {
+	broken := errors.New("connection reset")
+	var b bytes.Buffer
+	if err := WriteNPY(&b, []int{4}, []uint8{1, 2, 3, 4}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := ReadNPY(io.MultiReader(bytes.NewReader(b.Bytes()[:b.Len()-2]), failing{broken}))
+	if !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }

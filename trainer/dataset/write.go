@@ -1,0 +1,57 @@
+package dataset
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Arrays is a split to be written.
+type Arrays struct {
+	Metadata       Metadata
+	Inputs, Labels []uint8 // [N, SeqLen]
+	// Identifiers has one element per puzzle; Puzzles and Groups are offsets that begin with 0.
+	Identifiers, Puzzles, Groups []int32
+}
+
+// WriteSplit writes the files of one split below dir.
+func WriteSplit(dir, split string, a Arrays) error {
+	dir = filepath.Join(dir, split)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	boards := []int{len(a.Inputs) / a.Metadata.SeqLen, a.Metadata.SeqLen}
+	set := a.Metadata.Sets[0]
+	return errors.Join(
+		writeFile(filepath.Join(dir, arrayFile(set, "inputs")), func(w io.Writer) error { return WriteNPY(w, boards, a.Inputs) }),
+		writeFile(filepath.Join(dir, arrayFile(set, "labels")), func(w io.Writer) error { return WriteNPY(w, boards, a.Labels) }),
+		writeVector(filepath.Join(dir, arrayFile(set, "puzzle_identifiers")), a.Identifiers),
+		writeVector(filepath.Join(dir, arrayFile(set, "puzzle_indices")), a.Puzzles),
+		writeVector(filepath.Join(dir, arrayFile(set, "group_indices")), a.Groups),
+		writeJSON(filepath.Join(dir, "dataset.json"), a.Metadata),
+	)
+}
+
+func writeVector(name string, v []int32) error {
+	return writeFile(name, func(w io.Writer) error { return WriteNPY(w, []int{len(v)}, v) })
+}
+
+func writeJSON(name string, v any) error {
+	return writeFile(name, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(v)
+	})
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	return errors.Join(write(w), w.Flush(), f.Close())
+}
