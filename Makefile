@@ -29,7 +29,7 @@ test: deps ## Run all tests.
 	hack/test.sh
 
 .PHONY: lint
-lint: ## Run golangci-lint with the Kubernetes API linter.
+lint: ## Check formatting and vet the code, with and without the cpu device.
 	hack/lint.sh
 
 .PHONY: generate manifests
