@@ -59,6 +59,9 @@ const (
 // +kubebuilder:validation:Pattern=`^[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,2})?$`
 type Decimal string
 
+// The rules below look at has(…) first because the apiserver also tries them on the default {} of each section, before
+// the fields' own defaults are filled in.
+
 // HRMTrainingJobSpec says what to train, on what, with what.
 // +kubebuilder:validation:XValidation:rule="self.training.globalBatchSize % self.nodes == 0",message="training.globalBatchSize must be a multiple of nodes: change one of them",fieldPath=".training.globalBatchSize"
 // +kubebuilder:validation:XValidation:rule="self.model == oldSelf.model",message="model cannot be changed: create another job",fieldPath=".model"
@@ -136,8 +139,8 @@ type HRMTrainingJobSpec struct {
 }
 
 // ModelSpec is the network.
-// +kubebuilder:validation:XValidation:rule="self.hiddenSize % self.numHeads == 0",message="model.numHeads must divide model.hiddenSize: change one of them",fieldPath=".numHeads"
-// +kubebuilder:validation:XValidation:rule="self.positionEncoding != 'RoPE' || (self.hiddenSize / self.numHeads) % 2 == 0",message="model.positionEncoding RoPE needs an even hiddenSize/numHeads: change numHeads or use Learned",fieldPath=".positionEncoding"
+// +kubebuilder:validation:XValidation:rule="!has(self.hiddenSize) || !has(self.numHeads) || self.hiddenSize % self.numHeads == 0",message="model.numHeads must divide model.hiddenSize: change one of them",fieldPath=".numHeads"
+// +kubebuilder:validation:XValidation:rule="!has(self.positionEncoding) || !has(self.hiddenSize) || !has(self.numHeads) || self.positionEncoding != 'RoPE' || (self.hiddenSize / self.numHeads) % 2 == 0",message="model.positionEncoding RoPE needs an even hiddenSize/numHeads: change numHeads or use Learned",fieldPath=".positionEncoding"
 // +kubebuilder:validation:XValidation:rule="!has(self.puzzleEmbeddingSize) || self.puzzleEmbeddingSize <= 64 * self.hiddenSize",message="model.puzzleEmbeddingSize may be at most 64 times model.hiddenSize",fieldPath=".puzzleEmbeddingSize"
 type ModelSpec struct {
 	// architecture of the network.
@@ -206,7 +209,7 @@ type ModelSpec struct {
 }
 
 // ACTSpec is adaptive computation time by Q-learning.
-// +kubebuilder:validation:XValidation:rule="double(self.explorationProbability) <= 1.0",message="model.act.explorationProbability is a probability: at most 1",fieldPath=".explorationProbability"
+// +kubebuilder:validation:XValidation:rule="!has(self.explorationProbability) || double(self.explorationProbability) <= 1.0",message="model.act.explorationProbability is a probability: at most 1",fieldPath=".explorationProbability"
 type ACTSpec struct {
 	// maxSteps is the largest number of segments for one example.
 	// +optional
@@ -223,7 +226,7 @@ type ACTSpec struct {
 // DatasetSpec is what to learn.
 // +kubebuilder:validation:XValidation:rule="!has(self.maxBlanks) || self.task == 'Sudoku'",message="dataset.maxBlanks is only for task Sudoku: remove it",fieldPath=".maxBlanks"
 // +kubebuilder:validation:XValidation:rule="!has(self.minRating) || self.task == 'Sudoku'",message="dataset.minRating is only for task Sudoku: remove it",fieldPath=".minRating"
-// +kubebuilder:validation:XValidation:rule="double(self.testFraction) < 1.0",message="dataset.testFraction must be below 1: training needs examples too",fieldPath=".testFraction"
+// +kubebuilder:validation:XValidation:rule="!has(self.testFraction) || double(self.testFraction) < 1.0",message="dataset.testFraction must be below 1: training needs examples too",fieldPath=".testFraction"
 type DatasetSpec struct {
 	// task says how source is read.
 	// +required
@@ -273,9 +276,9 @@ type DatasetSource struct {
 
 // TrainingSpec is the recipe.
 // +kubebuilder:validation:XValidation:rule="!(has(self.epochs) && has(self.steps))",message="training.epochs and training.steps exclude each other: set one of them",fieldPath=".steps"
-// +kubebuilder:validation:XValidation:rule="double(self.minLearningRateRatio) <= 1.0",message="training.minLearningRateRatio is a share of learningRate: at most 1",fieldPath=".minLearningRateRatio"
-// +kubebuilder:validation:XValidation:rule="double(self.beta1) < 1.0 && double(self.beta2) < 1.0",message="training.beta1 and training.beta2 must be below 1",fieldPath=".beta1"
-// +kubebuilder:validation:XValidation:rule="double(self.learningRate) > 0.0 && double(self.learningRate) <= 1.0",message="training.learningRate must be above 0 and at most 1",fieldPath=".learningRate"
+// +kubebuilder:validation:XValidation:rule="!has(self.minLearningRateRatio) || double(self.minLearningRateRatio) <= 1.0",message="training.minLearningRateRatio is a share of learningRate: at most 1",fieldPath=".minLearningRateRatio"
+// +kubebuilder:validation:XValidation:rule="!has(self.beta1) || !has(self.beta2) || double(self.beta1) < 1.0 && double(self.beta2) < 1.0",message="training.beta1 and training.beta2 must be below 1",fieldPath=".beta1"
+// +kubebuilder:validation:XValidation:rule="!has(self.learningRate) || double(self.learningRate) > 0.0 && double(self.learningRate) <= 1.0",message="training.learningRate must be above 0 and at most 1",fieldPath=".learningRate"
 type TrainingSpec struct {
 	// globalBatchSize is the number of examples per step, over all nodes.
 	// +optional

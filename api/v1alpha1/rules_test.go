@@ -1,0 +1,273 @@
+package v1alpha1_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+)
+
+// apiserver starts etcd and an apiserver with the CRD.
+func apiserver(t *testing.T) client.Client {
+	t.Helper()
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Skip("KUBEBUILDER_ASSETS names no folder with etcd and kube-apiserver: run make test")
+	}
+	env := &envtest.Environment{CRDDirectoryPaths: []string{filepath.Join("..", "..", "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	config, err := env.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := env.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+const minimal = `apiVersion: hrm.dev/v1alpha1
+kind: HRMTrainingJob
+metadata: {generateName: job-, namespace: default}
+spec:
+  dataset: {task: Sudoku, source: {uri: s3://puzzles/all.csv}}
+  storage: {bucket: hrm}
+`
+
+// job returns the minimal job with fields of the spec set: "model.numHeads=7". The values are YAML.
+func job(t *testing.T, set ...string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(minimal), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range set {
+		path, value, _ := strings.Cut(s, "=")
+		var v any
+		if err := yaml.Unmarshal([]byte(value), &v); err != nil {
+			t.Fatal(err)
+		}
+		if f, ok := v.(float64); ok {
+			v = int64(f)
+		}
+		if err := unstructured.SetNestedField(u.Object, v, append([]string{"spec"}, strings.Split(path, ".")...)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return u
+}
+
+// contradictions are objects that cannot be trained, and what must be said of each.
+var contradictions = []struct {
+	set  string
+	want string
+}{
+	{"model.numHeads=7", "must divide model.hiddenSize"},
+	{"model.numHeads=0", "spec.model.numHeads"},
+	{"model.numHeads=512", "spec.model.numHeads"},
+	{"model.hiddenSize=4", "spec.model.hiddenSize"},
+	{"model.hiddenSize=99999", "spec.model.hiddenSize"},
+	{"model.hiddenSize=24", "RoPE needs an even hiddenSize/numHeads"},
+	{"model.architecture=GPT", "spec.model.architecture"},
+	{"model.positionEncoding=ALiBi", "spec.model.positionEncoding"},
+	{"model.loss=MSE", "spec.model.loss"},
+	{"model.expansion=0", "spec.model.expansion"},
+	{"model.hLayers=0", "spec.model.hLayers"},
+	{"model.lLayers=65", "spec.model.lLayers"},
+	{"model.hCycles=-1", "spec.model.hCycles"},
+	{"model.lCycles=0", "spec.model.lCycles"},
+	{"model.puzzleEmbeddingSize=-1", "spec.model.puzzleEmbeddingSize"},
+	{"model.puzzleEmbeddingSize=50000", "at most 64 times model.hiddenSize"},
+	{"model.act.maxSteps=0", "spec.model.act.maxSteps"},
+	{"model.act.explorationProbability='1.5'", "a probability: at most 1"},
+	{"model.act.explorationProbability=often", "spec.model.act.explorationProbability"},
+	{"dataset.task=Chess", "spec.dataset.task"},
+	{"dataset.source.uri=''", "spec.dataset.source.uri"},
+	{"dataset.testFraction='1'", "must be below 1"},
+	{"dataset.subsample=0", "spec.dataset.subsample"},
+	{"dataset.augmentations=-1", "spec.dataset.augmentations"},
+	{"dataset.maxBlanks=19", "spec.dataset.maxBlanks"},
+	{"dataset.seed=-1", "spec.dataset.seed"},
+	{"training.globalBatchSize=0", "spec.training.globalBatchSize"},
+	{"training.epochs=0", "spec.training.epochs"},
+	{"training.steps=0", "spec.training.steps"},
+	{"training.learningRate='0'", "above 0 and at most 1"},
+	{"training.learningRate='-1e-4'", "spec.training.learningRate"},
+	{"training.learningRate=fast", "spec.training.learningRate"},
+	{"training.minLearningRateRatio='2'", "at most 1"},
+	{"training.beta1='1.0'", "must be below 1"},
+	{"training.warmupSteps=-5", "spec.training.warmupSteps"},
+	{"training.precision=Float8", "spec.training.precision"},
+	{"training.embedding.weightDecay=x", "spec.training.embedding.weightDecay"},
+	{"evaluation.maxExamples=0", "spec.evaluation.maxExamples"},
+	{"storage.bucket=X", "spec.storage.bucket"},
+	{"storage.endpoint=s3.example.org", "spec.storage.endpoint"},
+	{"checkpoint.keepLast=0", "spec.checkpoint.keepLast"},
+	{"checkpoint.everySeconds=0", "spec.checkpoint.everySeconds"},
+	{"nodes=0", "spec.nodes"},
+	{"nodes=5", "must be a multiple of nodes"},
+	{"maxRestarts=-1", "spec.maxRestarts"},
+	{"activeDeadlineSeconds=0", "spec.activeDeadlineSeconds"},
+	{"terminationGracePeriodSeconds=1", "spec.terminationGracePeriodSeconds"},
+	{"training.steps=5;training.epochs=5", "exclude each other"},
+	{"evaluation.everySteps=5;evaluation.everyEpochs=5", "exclude each other"},
+	{"dataset.task=Maze;dataset.maxBlanks=30", "only for task Sudoku"},
+	{"dataset.task=ARC;dataset.minRating=3", "only for task Sudoku"},
+}
+
+func TestTheApiserverRefusesContradictions(t *testing.T) {
+	c := apiserver(t)
+	for _, x := range contradictions {
+		t.Run(x.set, func(t *testing.T) {
+			err := c.Create(t.Context(), job(t, strings.Split(x.set, ";")...))
+			if err == nil {
+				t.Fatal("the apiserver takes it")
+			}
+			if !strings.Contains(err.Error(), x.want) {
+				t.Errorf("message does not say %q: %v", x.want, err)
+			}
+		})
+	}
+	t.Run("what is fixed cannot be changed", func(t *testing.T) { refusesChanges(t, c) })
+	t.Run("defaults are the same as in Go", func(t *testing.T) { sameDefaults(t, c) })
+	t.Run("samples are taken", func(t *testing.T) { takesSamples(t, c) })
+}
+
+func refusesChanges(t *testing.T, c client.Client) {
+	u := job(t)
+	if err := c.Create(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	for set, want := range map[string]string{
+		"model.hLayers=2":          "model cannot be changed",
+		"dataset.subsample=7":      "dataset cannot be changed",
+		"training.seed=7":          "training cannot be changed",
+		"storage.prefix=elsewhere": "storage cannot be changed",
+		"nodes=2":                  "while the job is suspended",
+	} {
+		changed := u.DeepCopy()
+		path, value, _ := strings.Cut(set, "=")
+		var v any = value
+		var n int64
+		if json.Unmarshal([]byte(value), &n) == nil {
+			v = n
+		}
+		if err := unstructured.SetNestedField(changed.Object, v, append([]string{"spec"}, strings.Split(path, ".")...)...); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Update(t.Context(), changed); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: want a message with %q, got %v", set, want, err)
+		}
+	}
+	if err := unstructured.SetNestedField(u.Object, true, "spec", "suspend"); err != nil {
+		t.Fatal(err)
+	}
+	if err := unstructured.SetNestedField(u.Object, int64(2), "spec", "nodes"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Update(t.Context(), u); err != nil {
+		t.Errorf("nodes cannot be changed while suspended: %v", err)
+	}
+}
+
+// sameDefaults holds the schema's defaults and those of a job that is read from a file together.
+func sameDefaults(t *testing.T, c client.Client) {
+	onCluster := &v1alpha1.HRMTrainingJob{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(job(t).Object, onCluster); err != nil {
+		t.Fatal(err)
+	}
+	u := job(t)
+	if err := c.Create(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(u), onCluster); err != nil {
+		t.Fatal(err)
+	}
+	local, err := v1alpha1.Load(strings.NewReader(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := json.Marshal(onCluster.Spec)
+	got, _ := json.Marshal(local.Spec)
+	if string(got) != string(want) {
+		t.Errorf("Default gives\n%s\nthe schema gives\n%s", got, want)
+	}
+}
+
+func takesSamples(t *testing.T, c client.Client) {
+	samples, err := filepath.Glob("../../config/samples/*.yaml")
+	if err != nil || len(samples) == 0 {
+		t.Fatalf("no samples: %v", err)
+	}
+	for _, sample := range samples {
+		raw, err := os.ReadFile(sample)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loaded, err := v1alpha1.Load(strings.NewReader(string(raw)))
+		if err != nil {
+			t.Fatalf("%s: %v", sample, err)
+		}
+		if err := loaded.Validate(); err != nil {
+			t.Errorf("%s: %v", sample, err)
+		}
+		loaded.ObjectMeta = metav1.ObjectMeta{Name: loaded.Name, Namespace: "default"}
+		if err := c.Create(t.Context(), loaded); err != nil {
+			t.Errorf("%s: %v", sample, err)
+		}
+	}
+}
+
+// Validate must refuse on a laptop what the apiserver refuses on a cluster.
+func TestValidateRefusesContradictions(t *testing.T) {
+	for _, x := range contradictions {
+		if strings.HasPrefix(x.want, "spec.storage") || strings.HasPrefix(x.want, "spec.maxRestarts") ||
+			strings.HasPrefix(x.want, "spec.activeDeadline") || strings.HasPrefix(x.want, "spec.termination") {
+			continue // of no consequence without a cluster
+		}
+		raw, err := json.Marshal(job(t, strings.Split(x.set, ";")...).Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loaded, err := v1alpha1.Load(strings.NewReader(string(raw)))
+		if err == nil {
+			// Zero means "default" in Go: what the schema refuses there, a laptop fills in.
+			if strings.HasSuffix(x.set, "=0") {
+				continue
+			}
+			err = loaded.Validate()
+		}
+		if err == nil {
+			t.Errorf("%s: Validate takes it", x.set)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add(minimal)
+	f.Add("apiVersion: hrm.dev/v1alpha1\nkind: HRMTrainingJob\nspec: {model: {hiddenSize: -1}}")
+	f.Add("{")
+	f.Fuzz(func(t *testing.T, text string) {
+		if loaded, err := v1alpha1.Load(strings.NewReader(text)); err == nil {
+			_ = loaded.Validate()
+		}
+	})
+}
