@@ -239,20 +239,20 @@ func (l loader) check(d *Dataset) error {
 	size := func(t tokens) int { return max(len(t.narrow), len(t.wide)) / d.SeqLen }
 	n := size(d.inputs)
 	if size(d.labels) != n {
-		return l.bad("labels", "%d examples, but %d inputs", size(d.labels), n)
+		return l.bad(arrayFile(l.set, "labels"), "%d examples, but %d inputs", size(d.labels), n)
 	}
 	if err := offsets(d.puzzles, n); err != nil {
-		return l.bad("puzzle_indices", "%v", err)
+		return l.bad(arrayFile(l.set, "puzzle_indices"), "%v", err)
 	}
 	if err := offsets(d.groups, d.Puzzles()); err != nil {
-		return l.bad("group_indices", "%v", err)
+		return l.bad(arrayFile(l.set, "group_indices"), "%v", err)
 	}
 	if len(d.identifiers) != d.Puzzles() {
-		return l.bad("puzzle_identifiers", "%d identifiers for %d puzzles", len(d.identifiers), d.Puzzles())
+		return l.bad(arrayFile(l.set, "puzzle_identifiers"), "%d identifiers for %d puzzles", len(d.identifiers), d.Puzzles())
 	}
 	for i, id := range d.identifiers {
 		if id < 0 || int(id) >= d.NumPuzzleIdentifiers {
-			return l.bad("puzzle_identifiers", "puzzle %d has identifier %d of %d", i, id, d.NumPuzzleIdentifiers)
+			return l.bad(arrayFile(l.set, "puzzle_identifiers"), "puzzle %d has identifier %d of %d", i, id, d.NumPuzzleIdentifiers)
 		}
 	}
 	if d.TotalGroups != d.Groups() {
