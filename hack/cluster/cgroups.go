@@ -3,7 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -20,40 +20,20 @@ func cgroupHierarchies(mounts string) []string {
 	return out
 }
 
-// cgroupTrees returns our cgroup in every hierarchy.
-func cgroupTrees() []string {
-	mounts, _ := os.ReadFile("/proc/mounts")
+// cgroupTrees names our cgroup in every hierarchy, whether it exists or not.
+func (s *state) cgroupTrees() []string {
+	mounts, _ := os.ReadFile("/proc/self/mounts")
 	var out []string
 	for _, hierarchy := range cgroupHierarchies(string(mounts)) {
-		tree := filepath.Join(hierarchy, cgroupName)
-		if _, err := os.Stat(tree); err == nil {
-			out = append(out, tree)
-		}
+		out = append(out, filepath.Join(hierarchy, s.cgroup()))
 	}
 	return out
 }
 
-// killCgroups ends every process of every container: those live in our cgroup whatever became of their parents.
-func killCgroups() {
-	for _, tree := range cgroupTrees() {
-		_ = filepath.WalkDir(tree, func(path string, entry os.DirEntry, err error) error {
-			if err != nil || entry.Name() != "cgroup.procs" {
-				return nil
-			}
-			raw, _ := os.ReadFile(path)
-			for _, field := range strings.Fields(string(raw)) {
-				if pid, err := strconv.Atoi(field); err == nil {
-					_ = syscall.Kill(pid, syscall.SIGKILL)
-				}
-			}
-			return nil
-		})
-	}
-}
-
-// removeCgroups removes our cgroups, children first, and reports whether none is left.
-func removeCgroups() bool {
-	for _, tree := range cgroupTrees() {
+// removeCgroups removes our cgroups, children first, and returns those that still hold processes.
+func (s *state) removeCgroups() []string {
+	var left []string
+	for _, tree := range s.cgroupTrees() {
 		var folders []string
 		_ = filepath.WalkDir(tree, func(path string, entry os.DirEntry, err error) error {
 			if err == nil && entry.IsDir() {
@@ -61,9 +41,12 @@ func removeCgroups() bool {
 			}
 			return nil
 		})
-		for i := len(folders) - 1; i >= 0; i-- {
-			_ = syscall.Rmdir(folders[i])
+		for _, folder := range slices.Backward(folders) {
+			_ = syscall.Rmdir(folder)
+		}
+		if _, err := os.Stat(tree); err == nil {
+			left = append(left, tree)
 		}
 	}
-	return len(cgroupTrees()) == 0
+	return left
 }

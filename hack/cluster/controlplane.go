@@ -2,25 +2,29 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 )
 
+// program is the path of a program that ensureTools built.
+func (s *state) program(name string) string { return filepath.Join(s.bin, name) }
+
 // startEtcd starts the one member that holds the cluster's objects. The cluster is thrown away whole, so it need not sync.
-func (s state) startEtcd() error {
-	client, peer := "http://"+nodeIP+":2379", "http://"+nodeIP+":2380"
-	return s.start(filepath.Join(s.bin, "etcd"), daemon{name: "etcd", args: []string{
-		"--data-dir", s.path("etcd"), "--name", "hrm", "--unsafe-no-fsync",
+func (s *state) startEtcd() error {
+	client, peer := "http://127.0.0.1:2379", "http://127.0.0.1:2380"
+	return s.start("etcd", []string{
+		s.program("etcd"), "--data-dir", s.path("etcd"), "--name", "hrm", "--unsafe-no-fsync",
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "hrm=" + peer,
-	}})
+	})
 }
 
-func (s state) startAPIServer(ctx context.Context) error {
-	err := s.start(filepath.Join(s.bin, "kube-apiserver"), daemon{name: "kube-apiserver", args: []string{
-		"--etcd-servers=http://" + nodeIP + ":2379", "--bind-address=" + nodeIP, "--secure-port=6443",
-		"--advertise-address=" + nodeIP, "--service-cluster-ip-range=" + serviceCIDR,
+func (s *state) startAPIServer(ctx context.Context) error {
+	err := s.start("kube-apiserver", []string{
+		s.program("kube-apiserver"), "--etcd-servers=http://127.0.0.1:2379", "--bind-address=" + s.net.node(), "--secure-port=6443",
+		"--advertise-address=" + s.net.node(), "--service-cluster-ip-range=" + s.net.services(),
 		"--cert-dir=" + s.path("apiserver"), "--client-ca-file=" + s.path("pki/ca.crt"),
 		"--tls-cert-file=" + s.path("pki/apiserver.crt"), "--tls-private-key-file=" + s.path("pki/apiserver.key"),
 		"--kubelet-client-certificate=" + s.path("pki/apiserver.crt"), "--kubelet-client-key=" + s.path("pki/apiserver.key"),
@@ -29,7 +33,7 @@ func (s state) startAPIServer(ctx context.Context) error {
 		"--service-account-signing-key-file=" + s.path("pki/service-account.key"),
 		"--service-account-issuer=https://kubernetes.default.svc." + dnsDomain,
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=false",
-	}})
+	})
 	if err != nil {
 		return err
 	}
@@ -39,27 +43,25 @@ func (s state) startAPIServer(ctx context.Context) error {
 	})
 }
 
-func (s state) startControllers() error {
-	err := s.start(filepath.Join(s.bin, "kube-controller-manager"), daemon{name: "kube-controller-manager", args: []string{
-		"--kubeconfig=" + s.path("controller-manager.kubeconfig"), "--bind-address=" + nodeIP, "--leader-elect=false",
-		"--cert-dir=" + s.path("controller-manager"), "--root-ca-file=" + s.path("pki/ca.crt"),
-		"--service-account-private-key-file=" + s.path("pki/service-account.key"), "--use-service-account-credentials=true",
-	}})
-	if err != nil {
-		return err
-	}
-	err = s.start(filepath.Join(s.bin, "kube-scheduler"), daemon{name: "kube-scheduler", args: []string{
-		"--kubeconfig=" + s.path("scheduler.kubeconfig"), "--bind-address=" + nodeIP, "--leader-elect=false", "--cert-dir=" + s.path("scheduler"),
-	}})
-	if err != nil {
-		return err
-	}
-	return s.start(filepath.Join(s.bin, "kube-proxy"), daemon{name: "kube-proxy", args: []string{
-		"--kubeconfig=" + s.path("proxy.kubeconfig"), "--proxy-mode=iptables", "--cluster-cidr=" + podSubnet,
-		"--hostname-override=" + nodeName, "--bind-address=" + nodeIP, "--metrics-bind-address=" + nodeIP + ":10249",
-		"--healthz-bind-address=" + nodeIP + ":10256", "--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0s",
-		"--conntrack-tcp-timeout-close-wait=0s",
-	}})
+func (s *state) startControllers(context.Context) error {
+	return errors.Join(
+		s.start("kube-controller-manager", []string{
+			s.program("kube-controller-manager"),
+			"--kubeconfig=" + s.path("controller-manager.kubeconfig"), "--bind-address=127.0.0.1", "--leader-elect=false",
+			"--cert-dir=" + s.path("controller-manager"), "--root-ca-file=" + s.path("pki/ca.crt"),
+			"--service-account-private-key-file=" + s.path("pki/service-account.key"), "--use-service-account-credentials=true",
+		}),
+		s.start("kube-scheduler", []string{
+			s.program("kube-scheduler"),
+			"--kubeconfig=" + s.path("scheduler.kubeconfig"), "--bind-address=127.0.0.1", "--leader-elect=false", "--cert-dir=" + s.path("scheduler"),
+		}),
+		// Limits on conntrack belong to the machine, so kube-proxy is told to leave them.
+		s.start("kube-proxy", []string{
+			s.program("kube-proxy"),
+			"--kubeconfig=" + s.path("proxy.kubeconfig"), "--proxy-mode=iptables", "--cluster-cidr=" + s.net.pods(),
+			"--hostname-override=" + nodeName, "--bind-address=" + s.net.node(), "--metrics-bind-address=127.0.0.1:10249",
+			"--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0s", "--conntrack-tcp-timeout-close-wait=0s",
+		}))
 }
 
 const corefile = `.:53 {
@@ -88,33 +90,34 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: "hrm-cluster
 `
 
 // startDNS runs CoreDNS on the node, where pods ask for the names of Services.
-func (s state) startDNS(ctx context.Context) error {
+func (s *state) startDNS(ctx context.Context) error {
 	if _, err := s.kubectl(ctx, dnsAccess, "apply", "-f", "-"); err != nil {
 		return err
 	}
-	config := fmt.Sprintf(corefile, nodeIP, nodeIP, dnsDomain, s.path("coredns.kubeconfig"))
+	config := fmt.Sprintf(corefile, s.net.node(), s.net.node(), dnsDomain, s.path("coredns.kubeconfig"))
 	if err := s.writeFile("Corefile", []byte(config), 0o644); err != nil {
 		return err
 	}
-	if err := s.start(filepath.Join(s.bin, "coredns"), daemon{name: "coredns", args: []string{"-conf", s.path("Corefile")}}); err != nil {
+	if err := s.start("coredns", []string{s.program("coredns"), "-conf", s.path("Corefile")}); err != nil {
 		return err
 	}
 	return s.waitFor(ctx, "coredns", func(ctx context.Context) error {
-		return httpOK(ctx, "http://"+nodeIP+":8181/ready")
+		return httpOK(ctx, "http://"+s.net.node()+":8181/ready")
 	})
 }
 
-// waitNode waits until the node takes pods, and takes off the taint that a new node carries.
-func (s state) waitNode(ctx context.Context) error {
-	return s.waitFor(ctx, "kubelet", func(ctx context.Context) error {
-		out, err := s.kubectl(ctx, "", "get", "node", nodeName, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}{.spec.taints[*].key}`)
-		if err != nil {
-			return err
-		}
-		if strings.TrimSpace(out) != "True" {
-			return fmt.Errorf("node is not ready yet: %s", out)
-		}
-		_, err = s.kubectl(ctx, "", "get", "serviceaccount", "default", "-n", "default")
+// waitNode waits until the node takes pods.
+func (s *state) waitNode(ctx context.Context) error { return s.waitFor(ctx, "kubelet", s.nodeReady) }
+
+func (s *state) nodeReady(ctx context.Context) error {
+	out, err := s.kubectl(ctx, "", "get", "node", nodeName, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}{.spec.taints[*].key}`)
+	if err != nil {
 		return err
-	})
+	}
+	if strings.TrimSpace(out) != "True" {
+		return fmt.Errorf("node is not ready yet: %s", out)
+	}
+	// Pods of a namespace are refused until its account exists.
+	_, err = s.kubectl(ctx, "", "get", "serviceaccount", "default", "-n", "default")
+	return err
 }

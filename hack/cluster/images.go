@@ -29,7 +29,7 @@ type builder struct {
 }
 
 // buildImages builds both images unless the sources are as they were, and loads them if the cluster runs.
-func (s state) buildImages(ctx context.Context, root string) error {
+func (s *state) buildImages(ctx context.Context, root string) error {
 	cache, err := cacheDir()
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (s state) buildImages(ctx context.Context, root string) error {
 				stage{"make the base images", b.ensureBases},
 				stage{"build " + projectImages[target], func(ctx context.Context) error { return b.build(ctx, target, archive) }})
 		}
-		if s.alive("containerd") {
+		if s.alive("containerd") == nil {
 			list = append(list, stage{"load " + projectImages[target], func(ctx context.Context) error { return s.load(ctx, archive) }})
 		}
 	}

@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
 const usage = `A real local Kubernetes cluster and S3 server, for the demo and the tests.
 
-Usage: go run ./hack/cluster COMMAND
+Usage: go run ./hack/cluster COMMAND      (from the project's root)
 
   check           install what is missing and say whether a cluster can run here
   deps            install the Debian packages that are missing (root)
@@ -21,18 +22,27 @@ Usage: go run ./hack/cluster COMMAND
                   named) and print the folder that holds them
   up              start the cluster, over whatever a killed one left; quick if it runs
   images          build the project's images from its Dockerfile, and load them if the cluster runs
-  load FILE       load a docker-archive into the cluster
-  status          say what runs
+  load FILE…      load docker-archives into the cluster
+  s3 start|stop   the S3 server alone: without a cluster, or to take the store away from under running jobs
+  status          say what runs; exit status 1 if anything does not
   env             print shell lines that point kubectl, aws and hrm at the cluster
-  down            leave no process, mount, interface, cgroup or file behind (built programs stay in the cache)
+  down            leave no process, mount, interface, cgroup or file behind
+  down --cache    delete the built programs and images too
 
-HRM_CLUSTER_DIR names the cluster's folder (default /var/lib/hrm-operator-cluster), HRM_CACHE the cache.
+HRM_CLUSTER_DIR      the cluster's folder (default /var/lib/hrm-operator-cluster); several clusters may run side by side
+HRM_CLUSTER_NETWORK  the IPv4 block it uses, as in 10.244.76.0/22 (default: one that the machine has no route into)
+HRM_CACHE            where built programs and images are kept (default: hrm-operator in the user's cache folder)
+
 Exit status: 0 done, 3 this machine cannot run a cluster (the message says why), 1 anything else.
 `
 
 const exitUnsupported = 3
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == holderCommand {
+		fmt.Fprintln(os.Stderr, "cluster:", hold(os.Args[2]))
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:])
@@ -51,13 +61,17 @@ func run(ctx context.Context, args []string) error {
 		fmt.Print(usage)
 		return nil
 	}
-	s := newState()
-	switch command, rest := args[0], args[1:]; command {
+	s, err := newState()
+	if err != nil {
+		return err
+	}
+	command, rest := args[0], args[1:]
+	if err := checkArguments(command, rest); err != nil {
+		return err
+	}
+	switch command {
 	case "check":
-		if err := checkMachine(); err != nil {
-			return err
-		}
-		return installPackages(ctx)
+		return check(ctx)
 	case "deps":
 		return installPackages(ctx)
 	case "tools":
@@ -66,44 +80,116 @@ func run(ctx context.Context, args []string) error {
 			fmt.Println(bin)
 		}
 		return err
-	case "down":
-		return s.down(ctx)
-	case "load":
-		if len(rest) != 1 {
-			return errors.New("load takes one file")
-		}
-		return s.load(ctx, rest[0])
 	case "images":
 		return s.buildImages(ctx, ".")
-	case "up", "status", "env":
-		bin, err := ensureTools(ctx, ".", clusterTools)
-		if err != nil {
-			return err
-		}
-		s.bin = bin
-		return map[string]func(context.Context) error{"up": s.up, "status": s.status, "env": s.env}[command](ctx)
-	default:
-		return fmt.Errorf("unknown command %q; see --help", command)
+	case "load":
+		return s.load(ctx, rest...)
+	case "status":
+		return s.status()
+	case "env":
+		return s.env(".")
 	}
+	return s.change(ctx, command, rest)
 }
 
-func (s state) status(context.Context) error {
-	for _, name := range daemons {
-		word := "stopped"
-		if s.alive(name) {
-			word = "running"
-		}
-		fmt.Printf("%-24s %s\n", name, word)
+// change runs the commands that start or remove the cluster, one at a time. Building comes before the wait for others.
+func (s *state) change(ctx context.Context, command string, rest []string) (err error) {
+	switch command {
+	case "up":
+		s.bin, err = ensureTools(ctx, ".", nil)
+	case "s3":
+		s.bin, err = ensureTools(ctx, ".", []string{"versitygw"})
+	}
+	if err != nil {
+		return err
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	switch {
+	case command == "up":
+		return s.up(ctx)
+	case command == "s3":
+		return s.s3(ctx, rest[0])
+	}
+	if err := s.down(ctx); err != nil || len(rest) == 0 {
+		return err
+	}
+	return removeCache()
+}
+
+// arguments are the commands and what may follow each.
+var arguments = map[string]func(rest []string) bool{
+	"check": none, "deps": none, "up": none, "images": none, "status": none, "env": none,
+	"tools": func([]string) bool { return true },
+	"load":  func(rest []string) bool { return len(rest) > 0 },
+	"s3":    func(rest []string) bool { return len(rest) == 1 && (rest[0] == "start" || rest[0] == "stop") },
+	"down":  func(rest []string) bool { return len(rest) == 0 || len(rest) == 1 && rest[0] == "--cache" },
+}
+
+func none(rest []string) bool { return len(rest) == 0 }
+
+func checkArguments(command string, rest []string) error {
+	fits, known := arguments[command]
+	if !known {
+		return fmt.Errorf("unknown command %q; see --help", command)
+	}
+	if !fits(rest) {
+		return fmt.Errorf("%s does not take %q; see --help", command, strings.Join(rest, " "))
 	}
 	return nil
 }
 
-func (s state) env(context.Context) error {
+// status prints what runs, and what became of what does not.
+func (s *state) status() error {
+	answer, err := s.ask(request{Do: "list"})
+	if err != nil {
+		return err
+	}
+	var stopped error
+	for _, name := range daemons {
+		end, started := answer.Daemons[name]
+		switch {
+		case !started:
+			end = "not started"
+		case end == "":
+			end = "running"
+		}
+		if end != "running" {
+			stopped = fmt.Errorf("not everything runs; logs are in %s", s.path("logs"))
+		}
+		fmt.Printf("%-24s %s\n", name, end)
+	}
+	return stopped
+}
+
+// env prints what a shell needs to use the cluster.
+func (s *state) env(root string) error {
+	if s.net == (network{}) {
+		return fmt.Errorf("no cluster runs in %s; go run ./hack/cluster up starts one", s.dir)
+	}
 	access, secret, err := s.s3Credentials()
 	if err != nil {
 		return err
 	}
-	fmt.Printf("export KUBECONFIG=%s\nexport PATH=%s:$PATH\nexport AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", s.kubeconfig(), s.bin, access, secret)
-	fmt.Printf("export AWS_ENDPOINT_URL=http://%s AWS_REGION=us-east-1\n", s3Address)
+	bin, err := toolsDir(root)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("export KUBECONFIG=%s\nexport PATH=%s:$PATH\nexport AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", s.kubeconfig(), bin, access, secret)
+	fmt.Printf("export AWS_ENDPOINT_URL=http://%s AWS_REGION=us-east-1\n", s.net.s3())
+	// The cluster is on this machine: a proxy would not find it.
+	fmt.Printf("export NO_PROXY=%s${NO_PROXY:+,$NO_PROXY}\n", s.net.block)
 	return nil
+}
+
+// lock keeps two commands from starting or removing the same cluster at once.
+func (s *state) lock() (func(), error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	return lock(cache + "/locks/" + s.id())
 }

@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 )
 
-const cniName = "hrm-operator-cluster"
-
-func (s state) containerdConfig() string {
+func (s *state) containerdConfig() string {
 	return fmt.Sprintf(`version = 2
 root = %q
 state = %q
@@ -33,14 +30,14 @@ state = %q
 		s.path("opt"), pauseImage, s.path("cni"))
 }
 
-func (s state) cniConfig() string {
-	return fmt.Sprintf(`{"cniVersion": "1.0.0", "name": %q, "plugins": [
+func (s *state) cniConfig() string {
+	return fmt.Sprintf(`{"cniVersion": "1.0.0", "name": "hrm", "plugins": [
   {"type": "bridge", "bridge": %q, "isGateway": true, "hairpinMode": true,
    "ipam": {"type": "host-local", "dataDir": %q, "ranges": [[{"subnet": %q, "gateway": %q}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
-`, cniName, bridgeName, s.path("ipam"), podSubnet, nodeIP)
+`, bridgeName, s.path("ipam"), s.net.pods(), s.net.gateway())
 }
 
-func (s state) kubeletConfig() string {
+func (s *state) kubeletConfig() string {
 	return fmt.Sprintf(`apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 address: %[1]s
@@ -66,19 +63,19 @@ imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 nodeStatusUpdateFrequency: 5s
 shutdownGracePeriod: 0s
-`, nodeIP, s.path("pki/ca.crt"), s.path("pki/kubelet.crt"), s.path("pki/kubelet.key"), s.containerdSocket(), cgroupName, dnsDomain,
+`, s.net.node(), s.path("pki/ca.crt"), s.path("pki/kubelet.crt"), s.path("pki/kubelet.key"), s.containerdSocket(), s.cgroup(), dnsDomain,
 		s.path("resolv.conf"), s.path("pod-logs"), s.path("volume-plugins"))
 }
 
 // startContainerd starts a containerd of our own, apart from one that the machine may run, and gives it the pause image.
-func (s state) startContainerd(ctx context.Context) error {
+func (s *state) startContainerd(ctx context.Context) error {
 	if err := s.writeFile("containerd.toml", []byte(s.containerdConfig()), 0o644); err != nil {
 		return err
 	}
 	if err := s.writeFile("cni/10-hrm.conflist", []byte(s.cniConfig()), 0o644); err != nil {
 		return err
 	}
-	if err := s.start("containerd", daemon{name: "containerd", args: []string{"--config", s.path("containerd.toml")}}); err != nil {
+	if err := s.start("containerd", []string{"containerd", "--config", s.path("containerd.toml")}); err != nil {
 		return err
 	}
 	err := s.waitFor(ctx, "containerd", func(ctx context.Context) error {
@@ -89,60 +86,40 @@ func (s state) startContainerd(ctx context.Context) error {
 		return err
 	}
 	archive := s.path("pause.tar")
-	if err := writePauseImage(ctx, archive); err != nil {
+	if err := writeImage(ctx, "hack/cluster/pause", pauseImage, archive); err != nil {
 		return fmt.Errorf("make the pause image: %w", err)
 	}
 	return s.load(ctx, archive)
 }
 
-// load imports a docker-archive into the cluster's containerd.
-func (s state) load(ctx context.Context, archive string) error {
-	_, err := output(ctx, "ctr", "--address", s.containerdSocket(), "--namespace", "k8s.io", "images", "import", archive)
-	return err
+// load imports docker-archives into the cluster's containerd.
+func (s *state) load(ctx context.Context, archives ...string) error {
+	if err := s.alive("containerd"); err != nil {
+		return fmt.Errorf("%w; go run ./hack/cluster up starts it", err)
+	}
+	for _, archive := range archives {
+		if _, err := output(ctx, "ctr", "--address", s.containerdSocket(), "--namespace", "k8s.io", "images", "import", archive); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startKubelet registers this machine as the cluster's node.
-func (s state) startKubelet() error {
+func (s *state) startKubelet(context.Context) error {
 	if err := s.writeFile("kubelet.yaml", []byte(s.kubeletConfig()), 0o644); err != nil {
 		return err
 	}
-	if err := s.writeFile("resolv.conf", []byte("nameserver "+nodeIP+"\n"), 0o644); err != nil {
+	if err := s.writeFile("resolv.conf", []byte("nameserver "+s.net.node()+"\n"), 0o644); err != nil {
 		return err
 	}
-	for _, tree := range cgroupRoots() {
+	for _, tree := range s.cgroupTrees() {
 		if err := os.MkdirAll(tree, 0o755); err != nil {
 			return fmt.Errorf("make the node's cgroup: %w", err)
 		}
 	}
-	return s.start(filepath.Join(s.bin, "kubelet"), daemon{name: "kubelet", args: []string{
-		"--config", s.path("kubelet.yaml"), "--kubeconfig", s.path("kubelet.kubeconfig"), "--root-dir", s.path("kubelet"),
-		"--cert-dir", s.path("kubelet-pki"), "--hostname-override", nodeName, "--node-ip", nodeIP,
-	}})
-}
-
-// cgroupRoots names our cgroup in every hierarchy, whether it exists or not.
-func cgroupRoots() []string {
-	mounts, _ := os.ReadFile("/proc/mounts")
-	var out []string
-	for _, hierarchy := range cgroupHierarchies(string(mounts)) {
-		out = append(out, filepath.Join(hierarchy, cgroupName))
-	}
-	return out
-}
-
-// makeBridge makes the pods' bridge with the node's address before anything binds to it.
-func makeBridge(ctx context.Context) error {
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
-		return fmt.Errorf("%w: ip forwarding cannot be switched on: %w", errUnsupported, err)
-	}
-	for _, args := range [][]string{
-		{"link", "add", bridgeName, "type", "bridge"},
-		{"addr", "add", nodeIP + "/24", "dev", bridgeName},
-		{"link", "set", bridgeName, "up"},
-	} {
-		if _, err := output(ctx, "ip", args...); err != nil {
-			return fmt.Errorf("%w: the pods' bridge: %w", errUnsupported, err)
-		}
-	}
-	return nil
+	return s.start("kubelet", []string{
+		s.program("kubelet"), "--config", s.path("kubelet.yaml"), "--kubeconfig", s.path("kubelet.kubeconfig"),
+		"--root-dir", s.path("kubelet"), "--cert-dir", s.path("kubelet-pki"), "--hostname-override", nodeName, "--node-ip", s.net.node(),
+	})
 }

@@ -80,7 +80,7 @@ func (a *authority) issue(now time.Time, user, group string, names []string, ips
 }
 
 // writePKI makes the authority, the servers' certificates and a kubeconfig for every component.
-func (s state) writePKI(now time.Time) error {
+func (s *state) writePKI(now time.Time) error {
 	ca, err := newAuthority(now)
 	if err != nil {
 		return fmt.Errorf("make the cluster's certificate authority: %w", err)
@@ -92,7 +92,7 @@ func (s state) writePKI(now time.Time) error {
 	for _, server := range []struct{ file, user, group string }{
 		{"apiserver", "kube-apiserver", "system:masters"}, {"kubelet", "system:node:" + nodeName, "system:nodes"},
 	} {
-		cert, key, err := ca.issue(now, server.user, server.group, names, []string{nodeIP, apiService, "127.0.0.1"})
+		cert, key, err := ca.issue(now, server.user, server.group, names, []string{s.net.node(), s.net.apiService(), "127.0.0.1"})
 		if err != nil {
 			return fmt.Errorf("issue the certificate of %s: %w", server.file, err)
 		}
@@ -111,14 +111,14 @@ func (s state) writePKI(now time.Time) error {
 	return s.writeKubeconfigs(ca, now)
 }
 
-func (s state) writePair(name string, cert, key []byte) error {
+func (s *state) writePair(name string, cert, key []byte) error {
 	if err := s.writeFile(name+".crt", cert, 0o644); err != nil {
 		return err
 	}
 	return s.writeFile(name+".key", key, 0o600)
 }
 
-func (s state) writeKubeconfigs(ca *authority, now time.Time) error {
+func (s *state) writeKubeconfigs(ca *authority, now time.Time) error {
 	for _, c := range []struct{ file, user, group string }{
 		{"kubeconfig", "admin", "system:masters"},
 		{"kubelet.kubeconfig", "system:node:" + nodeName, "system:nodes"},
@@ -131,14 +131,14 @@ func (s state) writeKubeconfigs(ca *authority, now time.Time) error {
 		if err != nil {
 			return fmt.Errorf("issue the certificate of %s: %w", c.user, err)
 		}
-		if err := s.writeFile(c.file, kubeconfig(ca.pem, cert, key), 0o600); err != nil {
+		if err := s.writeFile(c.file, kubeconfig(s.net.api(), ca.pem, cert, key), 0o600); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func kubeconfig(ca, cert, key []byte) []byte {
+func kubeconfig(server string, ca, cert, key []byte) []byte {
 	b64 := base64.StdEncoding.EncodeToString
 	return fmt.Appendf(nil, `apiVersion: v1
 kind: Config
@@ -146,5 +146,5 @@ clusters: [{name: hrm, cluster: {server: %q, certificate-authority-data: %s}}]
 users: [{name: hrm, user: {client-certificate-data: %s, client-key-data: %s}}]
 contexts: [{name: hrm, context: {cluster: hrm, user: hrm}}]
 current-context: hrm
-`, apiURL, b64(ca), b64(cert), b64(key))
+`, server, b64(ca), b64(cert), b64(key))
 }

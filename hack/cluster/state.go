@@ -1,51 +1,71 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"os"
 	"path/filepath"
 )
 
-// The cluster lives on a bridge of its own: the node's address is the bridge's, so that no port of the machine is taken
-// and pods reach everything that runs on the node.
 const (
-	bridgeName  = "hrm0"
-	nodeName    = "hrm-node"
-	nodeIP      = "10.244.77.1"
-	podSubnet   = "10.244.77.0/24"
-	serviceCIDR = "10.96.77.0/24"
-	apiService  = "10.96.77.1"
-	dnsDomain   = "cluster.local"
-	cgroupName  = "hrm-operator-cluster"
-	s3Address   = nodeIP + ":7070"
-	apiURL      = "https://" + nodeIP + ":6443"
-	pauseImage  = "hrm.local/pause:1"
+	nodeName   = "hrm-node"
+	dnsDomain  = "cluster.local"
+	pauseImage = "hrm.local/pause:1"
+	// maxDir keeps the sockets below the folder within the 107 bytes that the kernel gives a socket's path.
+	maxDir = 70
 )
 
-// state is the folder that holds everything the cluster writes: deleting it deletes the cluster's data.
+// state is a cluster: the folder that holds everything it writes, and what follows from the folder's name. Clusters in
+// different folders do not touch each other.
 type state struct {
 	dir string
 	// bin holds the programs that ensureTools built.
 	bin string
+	// net is where the cluster lives; zero until makeNetwork has chosen it.
+	net network
 }
 
-func newState() state {
+// newState finds the cluster that the environment names.
+func newState() (*state, error) {
 	dir := os.Getenv("HRM_CLUSTER_DIR")
 	if dir == "" {
 		dir = "/var/lib/hrm-operator-cluster"
 	}
-	return state{dir: dir}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if dir == "/" || len(dir) > maxDir {
+		return nil, fmt.Errorf("HRM_CLUSTER_DIR is %q; name a folder of its own with a path of at most %d characters", dir, maxDir)
+	}
+	s := &state{dir: dir}
+	s.net, err = readNetwork(s.path("network"))
+	return s, err
 }
 
+// id tells this cluster's interface and cgroup from another's.
+func (s *state) id() string {
+	sum := sha256.Sum256([]byte(s.dir))
+	return hex.EncodeToString(sum[:4])
+}
+
+func (s *state) cgroup() string { return "hrm-cluster-" + s.id() }
+
+// link is the machine's end of the cable to the node. An interface's name has at most 15 characters.
+func (s *state) link() string { return "hrm-" + s.id() }
+
 // path names a file below the state folder.
-func (s state) path(elements ...string) string {
+func (s *state) path(elements ...string) string {
 	return filepath.Join(append([]string{s.dir}, elements...)...)
 }
 
-func (s state) kubeconfig() string       { return s.path("kubeconfig") }
-func (s state) containerdSocket() string { return s.path("run", "containerd.sock") }
+func (s *state) kubeconfig() string       { return s.path("kubeconfig") }
+func (s *state) containerdSocket() string { return s.path("run", "containerd.sock") }
+func (s *state) holderSocket() string     { return s.path("run", "holder.sock") }
 
 // writeFile writes a file below the state folder, making its folder.
-func (s state) writeFile(name string, content []byte, mode os.FileMode) error {
+func (s *state) writeFile(name string, content []byte, mode os.FileMode) error {
 	path := s.path(name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err

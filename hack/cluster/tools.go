@@ -6,11 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"sort"
 	"strings"
 	"syscall"
 	"time"
@@ -19,7 +19,7 @@ import (
 // kubernetesVersion is what the binaries report; it must be the version that tools/kubernetes/go.mod requires.
 const kubernetesVersion = "v1.35.4"
 
-// tool is a program built from the module in tools/<module>.
+// tool is a program built from the module in tools/<module>: one each, because their dependencies do not agree.
 type tool struct {
 	module, pkg string
 }
@@ -42,9 +42,6 @@ var buildOrder = []string{
 	"etcd", "kube-apiserver", "kubectl", "versitygw", "kubelet", "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns", "helm",
 }
 
-// clusterTools are what the cluster runs on; helm comes last because only its users wait for it.
-var clusterTools = buildOrder[:len(buildOrder)-1]
-
 // cacheDir is where built programs are kept between runs.
 func cacheDir() (string, error) {
 	if dir := os.Getenv("HRM_CACHE"); dir != "" {
@@ -64,29 +61,44 @@ func ensureTools(ctx context.Context, root string, names []string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	cache, err := cacheDir()
+	bin, err := toolsDir(root)
 	if err != nil {
 		return "", err
 	}
-	key, err := toolsKey(root)
-	if err != nil {
-		return "", err
-	}
-	bin := filepath.Join(cache, "tools", key)
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lock(filepath.Join(cache, "tools", "lock"))
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
 	for _, name := range names {
-		if err := buildTool(ctx, root, bin, name); err != nil {
+		if err := ensureTool(ctx, root, bin, name); err != nil {
 			return "", err
 		}
 	}
 	return bin, nil
+}
+
+// ensureTool links a program into bin, building it first if its module has changed since it was last built.
+func ensureTool(ctx context.Context, root, bin, name string) error {
+	target := filepath.Join(bin, name)
+	if _, err := os.Stat(target); err == nil {
+		return nil
+	}
+	unlock, err := lock(filepath.Join(filepath.Dir(bin), "lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	key, err := moduleKey(root, tools[name].module)
+	if err != nil {
+		return err
+	}
+	built := filepath.Join(filepath.Dir(bin), tools[name].module+"-"+key, name)
+	if err := buildTool(ctx, root, built, name); err != nil {
+		return err
+	}
+	if err := os.Link(built, target); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // inBuildOrder checks the names and sorts them.
@@ -110,31 +122,50 @@ func inBuildOrder(names []string) ([]string, error) {
 	return ordered, nil
 }
 
-// toolsKey changes whenever a rebuild would give other programs: with the pinned modules and the Go version.
-func toolsKey(root string) (string, error) {
-	h := sha256.New()
-	fmt.Fprintln(h, runtime.Version(), runtime.GOARCH, kubernetesVersion)
-	sums, err := filepath.Glob(filepath.Join(root, "hack/cluster/tools/*/go.*"))
-	if err != nil || len(sums) == 0 {
-		return "", fmt.Errorf("no tool modules under %s/hack/cluster/tools: run this from the project's root", root)
+// toolsDir is the folder for the programs of all modules as they are now.
+func toolsDir(root string) (string, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return "", err
 	}
-	sort.Strings(sums)
-	for _, sum := range sums {
-		content, err := os.ReadFile(sum)
+	h := sha256.New()
+	for _, name := range buildOrder {
+		key, err := moduleKey(root, tools[name].module)
 		if err != nil {
 			return "", err
 		}
-		h.Write(content)
+		fmt.Fprintln(h, name, key)
 	}
-	return hex.EncodeToString(h.Sum(nil))[:16], nil
+	return filepath.Join(cache, "tools", "bin-"+shortHash(h)), nil
 }
 
+// moduleKey changes whenever a rebuild would give other programs: with the module's files and the Go version.
+func moduleKey(root, module string) (string, error) {
+	dir := filepath.Join(root, "hack/cluster/tools", module)
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("no tool module: %w; run this from the project's root", err)
+	}
+	h := sha256.New()
+	fmt.Fprintln(h, runtime.Version(), runtime.GOARCH, linkFlags(module))
+	for _, file := range files {
+		content, err := os.ReadFile(filepath.Join(dir, file.Name()))
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %d\n%s", file.Name(), len(content), content)
+	}
+	return shortHash(h), nil
+}
+
+func shortHash(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil))[:16] }
+
 // buildTool compiles one program unless it is there already. It appears under its name only when it is complete.
-func buildTool(ctx context.Context, root, bin, name string) error {
-	target := filepath.Join(bin, name)
+func buildTool(ctx context.Context, root, target, name string) error {
 	if _, err := os.Stat(target); err == nil {
 		return nil
-	} else if !errors.Is(err, os.ErrNotExist) {
+	}
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -145,9 +176,9 @@ func buildTool(ctx context.Context, root, bin, name string) error {
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly -buildvcs=false")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		return fmt.Errorf("build %s in %s: %w", tools[name].pkg, build.Dir, err)
+		return fmt.Errorf("build %s in %s: %w; the first build fetches modules, so it needs the network (GOPROXY)", tools[name].pkg, build.Dir, err)
 	}
-	fmt.Fprintf(os.Stderr, "built %s in %s\n", name, time.Since(start).Round(time.Second))
+	fmt.Fprintf(os.Stderr, "%6.1fs  build %s\n", time.Since(start).Seconds(), name)
 	return os.Rename(partial, target)
 }
 
@@ -165,8 +196,11 @@ func linkFlags(module string) string {
 	return flags
 }
 
-// lock keeps two builds from doing the same work twice.
+// lock waits until no other process holds the lock of that name; it ends with the process at the latest.
 func lock(path string) (func(), error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err

@@ -5,70 +5,76 @@ import (
 	"fmt"
 	"os"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // daemons are the programs of a running cluster.
 var daemons = []string{
-	"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "containerd", "coredns", "versitygw",
+	"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "containerd", "kubelet", "coredns", "versitygw",
 }
 
 // healthy says whether every part of the cluster runs and the node takes pods.
-func (s state) healthy(ctx context.Context) error {
+func (s *state) healthy(ctx context.Context) error {
 	for _, name := range daemons {
-		if !s.alive(name) {
-			return fmt.Errorf("%s does not run", name)
+		if err := s.alive(name); err != nil {
+			return err
 		}
 	}
-	return s.waitNode(ctx)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return s.nodeReady(ctx)
 }
 
 // up starts the cluster unless it runs already. What an earlier one left behind is removed first.
-func (s state) up(ctx context.Context) error {
-	if s.alive("kube-apiserver") && s.healthy(ctx) == nil {
+func (s *state) up(ctx context.Context) error {
+	if s.healthy(ctx) == nil {
 		fmt.Fprintln(os.Stderr, "the cluster runs already")
 		return nil
 	}
+	start := time.Now()
+	err := s.fresh(ctx,
+		stage{"start etcd, the apiserver, containerd and the S3 server", s.startServers},
+		stage{"start the controllers, scheduler, proxy, kubelet and DNS", s.startNode},
+		stage{"wait for the node to take pods", s.waitNode},
+	)
+	if err == nil {
+		fmt.Fprintf(os.Stderr, "%6.1fs  in all; eval \"$(go run ./hack/cluster env)\" points kubectl and aws at it\n", time.Since(start).Seconds())
+	}
+	return err
+}
+
+// fresh removes an earlier cluster, makes new namespaces, and goes through the stages in them.
+func (s *state) fresh(ctx context.Context, then ...stage) error {
 	if err := checkMachine(); err != nil {
 		return err
 	}
-	return stages{
+	if missing := missingPackages(); len(missing) > 0 {
+		return fmt.Errorf("%w: packages %v are missing; go run ./hack/cluster deps installs them", errUnsupported, missing)
+	}
+	return stages(append([]stage{
 		{"remove what an earlier cluster left", s.down},
-		{"make certificates and the bridge", func(ctx context.Context) error {
-			if err := s.writePKI(time.Now()); err != nil {
+		{"make the node's namespaces, network and certificates", func(ctx context.Context) error {
+			if err := s.startHolder(ctx); err != nil {
 				return err
 			}
-			return makeBridge(ctx)
+			if err := s.makeNetwork(ctx); err != nil {
+				return err
+			}
+			return s.writePKI(time.Now())
 		}},
-		{"start etcd, apiserver, containerd and the S3 server", s.startServers},
-		{"start controllers, scheduler, proxy, DNS and kubelet", s.startNode},
-		{"wait for the node", s.waitNode},
-	}.run(ctx)
+	}, then...)).run(ctx)
 }
 
-func (s state) startServers(ctx context.Context) error {
-	var group *errgroup.Group
-	group, ctx = errgroup.WithContext(ctx)
-	group.Go(func() error {
+func (s *state) startServers(ctx context.Context) error {
+	return together(ctx, s.startContainerd, s.startS3, func(ctx context.Context) error {
 		if err := s.startEtcd(); err != nil {
 			return err
 		}
 		return s.startAPIServer(ctx)
 	})
-	group.Go(func() error { return s.startContainerd(ctx) })
-	group.Go(func() error { return s.startS3(ctx) })
-	return group.Wait()
 }
 
-func (s state) startNode(ctx context.Context) error {
-	if err := s.startControllers(); err != nil {
-		return err
-	}
-	if err := s.startKubelet(); err != nil {
-		return err
-	}
-	return s.startDNS(ctx)
+func (s *state) startNode(ctx context.Context) error {
+	return together(ctx, s.startControllers, s.startKubelet, s.startDNS)
 }
 
 // stage is a named part of a longer work.

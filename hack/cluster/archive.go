@@ -8,50 +8,36 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 )
 
-// pauseSource holds a pod's namespaces open and ends when the pod does.
-const pauseSource = `package main
+// module is this project's; its packages are named in full so that building them does not depend on the working folder.
+const module = "github.com/hrm-operator/hrm-operator"
 
-import (
-	"os"
-	"os/signal"
-	"syscall"
-)
-
-func main() {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT)
-	<-c
-	os.Exit(0)
-}
-`
-
-// writePauseImage builds the pause program and writes it as a docker-archive.
-func writePauseImage(ctx context.Context, archive string) error {
-	dir, err := os.MkdirTemp("", "pause")
+// writeImage builds a program of the project and writes it as a docker-archive that holds nothing else.
+func writeImage(ctx context.Context, pkg, tag, archive string) error {
+	dir, err := os.MkdirTemp("", "hrm-image-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	source := filepath.Join(dir, "main.go")
-	if err := os.WriteFile(source, []byte(pauseSource), 0o644); err != nil {
-		return err
-	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "pause"), source)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	name := path.Base(pkg)
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, name), module+"/"+pkg)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+		return fmt.Errorf("build %s: %w: %s", pkg, err, out)
 	}
-	program, err := os.ReadFile(filepath.Join(dir, "pause"))
+	program, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
 		return err
 	}
-	content, err := dockerArchive(pauseImage, map[string][]byte{"pause": program}, []string{"/pause"})
+	content, err := dockerArchive(tag, map[string][]byte{name: program}, []string{"/" + name})
 	if err != nil {
 		return err
 	}
@@ -83,7 +69,8 @@ func dockerArchive(tag string, files map[string][]byte, entrypoint []string) ([]
 func tarball(files map[string][]byte, mode int64) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
-	for name, content := range files {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		content := files[name]
 		if err := w.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(content)), Typeflag: tar.TypeReg}); err != nil {
 			return nil, err
 		}

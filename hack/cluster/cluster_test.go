@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestMain lets the test's own program hold a node, as the command's does.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == holderCommand {
+		fmt.Fprintln(os.Stderr, hold(os.Args[2]))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+const probeImage = "hrm.local/probe:1"
+
+// TestCluster starts real clusters beside one that may run already, so it takes two minutes and only runs when asked.
+func TestCluster(t *testing.T) {
+	if os.Getenv("HRM_TEST_CLUSTER") == "" {
+		t.Skip("HRM_TEST_CLUSTER=1 starts a real cluster; it needs root on Debian")
+	}
+	t.Setenv("HRM_CLUSTER_DIR", "/var/lib/hrm-cluster-test")
+	s, err := newState()
+	must(t, err)
+	ctx := t.Context()
+	must(t, s.down(ctx))
+	before := traces(t)
+	t.Cleanup(func() {
+		if err := s.down(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	s.bin, err = ensureTools(ctx, "../..", nil)
+	must(t, err)
+
+	must(t, s.up(ctx))
+	loadProbe(t, s)
+	kubectl(t, s, manifest(t, s), "apply", "-f", "-")
+	t.Run("a gang of pods finds each other, the S3 server and the apiserver", func(t *testing.T) { testGang(t, s) })
+	t.Run("the restricted profile is enforced", func(t *testing.T) { testRestricted(t, s) })
+	t.Run("the machine reaches pods and Services", func(t *testing.T) { testReach(t, s) })
+	t.Run("a command runs in a pod", func(t *testing.T) {
+		if out := kubectl(t, s, "", "exec", "-n", "probe", "patient", "--", "/probe", "hello"); strings.TrimSpace(out) != "hello" {
+			t.Errorf("exec printed %q", out)
+		}
+	})
+	t.Run("an evicted pod may finish", func(t *testing.T) { testEviction(t, s) })
+	t.Run("the S3 server can be taken away and comes back", func(t *testing.T) { testS3(t, s) })
+	t.Run("up does nothing where a cluster runs", func(t *testing.T) {
+		holders := s.holders()
+		must(t, s.up(ctx))
+		if diff := cmp.Diff(holders, s.holders()); diff != "" {
+			t.Error("up replaced the cluster")
+		}
+	})
+	t.Run("up mends what lost a part", func(t *testing.T) {
+		// What is killed here leaves its pods' processes behind.
+		must(t, exec.Command("pkill", "-9", "-f", s.path("containerd.toml")).Run())
+		must(t, s.up(ctx))
+		must(t, s.healthy(ctx))
+	})
+	t.Run("up mends what was killed whole", func(t *testing.T) {
+		for _, pid := range s.holders() {
+			must(t, syscall.Kill(pid, syscall.SIGKILL))
+		}
+		must(t, s.up(ctx))
+		must(t, s.healthy(ctx))
+	})
+	t.Run("down leaves nothing, twice", func(t *testing.T) {
+		loadProbe(t, s)
+		kubectl(t, s, manifest(t, s), "apply", "-f", "-")
+		kubectl(t, s, "", "wait", "-n", "probe", "--for=condition=Ready", "pod/patient", "--timeout=60s")
+		must(t, s.down(ctx))
+		if diff := cmp.Diff(before, traces(t)); diff != "" {
+			t.Errorf("left on the machine (-before +after):\n%s", diff)
+		}
+		must(t, s.down(ctx))
+	})
+}
+
+func testGang(t *testing.T, s *state) {
+	kubectl(t, s, "", "wait", "-n", "probe", "--for=condition=Complete", "job/gang", "--timeout=90s")
+	logs := kubectl(t, s, "", "logs", "-n", "probe", "-l", "job-name=gang", "--prefix")
+	if strings.Count(logs, "all is well") != 2 {
+		t.Errorf("the pods say:\n%s", logs)
+	}
+}
+
+func testRestricted(t *testing.T, s *state) {
+	_, err := s.kubectl(t.Context(), "", "run", "root", "-n", "probe", "--image", probeImage)
+	if err == nil || !strings.Contains(err.Error(), "violates PodSecurity") {
+		t.Errorf("a pod without a security context: got %v, want a refusal by PodSecurity", err)
+	}
+}
+
+func testReach(t *testing.T, s *state) {
+	kubectl(t, s, "", "wait", "-n", "probe", "--for=condition=Ready", "pod/patient", "--timeout=60s")
+	for _, url := range []string{
+		"http://" + kubectl(t, s, "", "get", "pod", "patient", "-n", "probe", "-o", "jsonpath={.status.podIP}") + ":8080",
+		"http://" + kubectl(t, s, "", "get", "service", "patient", "-n", "probe", "-o", "jsonpath={.spec.clusterIP}"),
+	} {
+		must(t, eventually(t, func() error { return httpOK(t.Context(), url) }))
+	}
+}
+
+func testEviction(t *testing.T, s *state) {
+	follow := exec.CommandContext(t.Context(), s.program("kubectl"), "--kubeconfig", s.kubeconfig(), "logs", "-n", "probe", "-f", "patient")
+	out, err := follow.StdoutPipe()
+	must(t, err)
+	must(t, follow.Start())
+	// Logs are followed only once something of them has arrived.
+	first := make([]byte, len("waiting\n"))
+	_, err = io.ReadFull(out, first)
+	must(t, err)
+	kubectl(t, s, `{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "patient", "namespace": "probe"}}`,
+		"create", "--raw", "/api/v1/namespaces/probe/pods/patient/eviction", "-f", "-")
+	rest, err := io.ReadAll(out)
+	must(t, errors.Join(err, follow.Wait()))
+	if string(rest) != "saving\nsaved\n" {
+		t.Errorf("after its eviction the pod said %q", rest)
+	}
+	kubectl(t, s, "", "wait", "-n", "probe", "--for=delete", "pod/patient", "--timeout=30s")
+}
+
+func testS3(t *testing.T, s *state) {
+	url := "http://" + s.net.s3() + "/health"
+	must(t, s.s3(t.Context(), "stop"))
+	if httpOK(t.Context(), url) == nil {
+		t.Error("the stopped S3 server answers")
+	}
+	must(t, s.s3(t.Context(), "start"))
+	must(t, httpOK(t.Context(), url))
+}
+
+func loadProbe(t *testing.T, s *state) {
+	t.Helper()
+	archive := filepath.Join(t.TempDir(), "probe.tar")
+	must(t, writeImage(t.Context(), "hack/cluster/testdata/probe", probeImage, archive))
+	must(t, s.load(t.Context(), archive))
+}
+
+func manifest(t *testing.T, s *state) string {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/pods.yaml")
+	must(t, err)
+	return strings.ReplaceAll(string(raw), "$S3_ENDPOINT", "http://"+s.net.s3())
+}
+
+func kubectl(t *testing.T, s *state, input string, args ...string) string {
+	t.Helper()
+	out, err := s.kubectl(t.Context(), input, args...)
+	must(t, err)
+	return out
+}
+
+func eventually(t *testing.T, try func() error) error {
+	t.Helper()
+	var err error
+	for range 50 {
+		if err = try(); err == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var counters = regexp.MustCompile(`\[\d+:\d+\]|# .*`)
+
+// traces is everything a cluster could leave on a machine that others do not change meanwhile.
+func traces(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{"processes in other namespaces": strings.Join(foreignProcesses(t), "\n")}
+	for name, args := range map[string][]string{
+		"interfaces": {"ip", "-o", "-br", "link"}, "routes": {"ip", "route", "show", "table", "all"}, "network namespaces": {"ip", "netns"},
+		"iptables": {"iptables-save"}, "mounts": {"cat", "/proc/self/mounts"}, "forwarding": {"cat", "/proc/sys/net/ipv4/ip_forward"},
+		"cgroups": {"find", "/sys/fs/cgroup", "-maxdepth", "2", "-name", "hrm-cluster-*"},
+		"folders": {"find", "/var/lib", "/var/log", "/run", "/etc/cni", "-maxdepth", "2", "-path", "*c[non][nit]*"},
+	} {
+		out, _ := exec.Command(args[0], args[1:]...).Output()
+		found[name] = counters.ReplaceAllString(string(out), "")
+	}
+	return found
+}
+
+// foreignProcesses are those in another namespace of processes than the test's.
+func foreignProcesses(t *testing.T) []string {
+	t.Helper()
+	own, err := os.Readlink("/proc/self/ns/pid")
+	must(t, err)
+	var out []string
+	entries, err := os.ReadDir("/proc")
+	must(t, err)
+	for _, entry := range entries {
+		if _, err := strconv.Atoi(entry.Name()); err != nil {
+			continue
+		}
+		if ns, err := os.Readlink(filepath.Join("/proc", entry.Name(), "ns/pid")); err == nil && ns != own {
+			command, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "comm"))
+			out = append(out, strings.TrimSpace(string(command)))
+		}
+	}
+	return out
+}

@@ -1,0 +1,135 @@
+// Command probe tries from inside a pod what training pods and the operator need of a cluster.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) == 1 {
+		fmt.Println("usage: probe gang|wait|hello")
+		os.Exit(64)
+	}
+	switch os.Args[1] {
+	case "hello":
+		fmt.Println("hello")
+	case "wait":
+		wait()
+	case "gang":
+		if err := gang(); err != nil {
+			fmt.Println("probe:", err)
+			os.Exit(1)
+		}
+		fmt.Println("all is well")
+	}
+}
+
+func serve() {
+	err := http.ListenAndServe(":8080", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "hello")
+	}))
+	fmt.Println("probe:", err)
+}
+
+// wait ends two seconds after SIGTERM, as a trainer does that saves first.
+func wait() {
+	go serve()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	fmt.Println("waiting")
+	<-signals
+	fmt.Println("saving")
+	time.Sleep(2 * time.Second)
+	fmt.Println("saved")
+	os.Exit(75)
+}
+
+// gang meets the other pod of the Job by name, and then everything else.
+func gang() error {
+	go serve()
+	peer := map[string]string{"0": "1", "1": "0"}[os.Getenv("JOB_COMPLETION_INDEX")]
+	err := errors.Join(
+		eventually("the peer", func() error { return get(http.DefaultClient, "http://gang-"+peer+".gang:8080/", "") }),
+		eventually("the S3 server", func() error { return get(http.DefaultClient, os.Getenv("S3_ENDPOINT")+"/health", "") }),
+		eventually("the apiserver", apiserver),
+		files(),
+	)
+	// The peer may still be looking for this pod.
+	time.Sleep(3 * time.Second)
+	return err
+}
+
+func eventually(what string, try func() error) error {
+	var err error
+	for range 100 {
+		if err = try(); err == nil {
+			fmt.Println("reached", what)
+			return nil
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// apiserver asks the apiserver the way a client with in-cluster configuration does.
+func apiserver() error {
+	const account = "/var/run/secrets/kubernetes.io/serviceaccount/"
+	ca, err := os.ReadFile(account + "ca.crt")
+	if err != nil {
+		return err
+	}
+	token, err := os.ReadFile(account + "token")
+	if err != nil {
+		return err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	host := net.JoinHostPort(os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT"))
+	return errors.Join(
+		get(client, "https://"+host+"/version", string(token)),
+		get(client, "https://kubernetes.default.svc/version", string(token)))
+}
+
+func get(client *http.Client, url, token string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, response.Status)
+	}
+	return nil
+}
+
+// files checks who the pod is and where it may write.
+func files() error {
+	if os.Getuid() == 0 {
+		return errors.New("the pod runs as root")
+	}
+	if os.WriteFile("/file", nil, 0o644) == nil {
+		return errors.New("the root file system can be written")
+	}
+	return os.WriteFile("/scratch/file", []byte("x"), 0o644)
+}
