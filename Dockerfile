@@ -1,6 +1,6 @@
 # Two images from one file: --target operator and --target trainer.
 
-FROM docker.io/library/golang:1.26-bookworm AS source
+FROM golang:1.26-bookworm AS source
 WORKDIR /src
 ENV GOFLAGS="-buildvcs=false -trimpath"
 COPY go.mod go.sum ./
@@ -22,7 +22,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev l
 COPY trainer trainer
 RUN CGO_ENABLED=1 go build -tags onednn -ldflags "-s -w" -o /out/hrm ./cmd/hrm
 
-FROM docker.io/library/debian:bookworm-slim AS trainer
+FROM debian:bookworm-slim AS trainer
 RUN apt-get update && apt-get install -y --no-install-recommends libdnnl2 libgomp1 ca-certificates && rm -rf /var/lib/apt/lists/*
 COPY --from=trainer-build /out/hrm /usr/local/bin/hrm
 USER 65532:65532

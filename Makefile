@@ -10,6 +10,9 @@ TAGS := $(if $(ONEDNN),-tags $(ONEDNN))
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -ldflags "-s -w -X main.version=$(VERSION)"
 
+# With trimmed paths the image builds, which see other folders, find what was compiled outside, and the other way round.
+build images demo: export GOFLAGS := $(shell go env GOFLAGS) -trimpath
+
 .PHONY: help
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14

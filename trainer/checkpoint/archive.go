@@ -123,6 +123,15 @@ func (a *Archive) Save(ctx context.Context, s State, best bool) (progress.Checkp
 	return a.describe(ref), a.retain(ctx, ref)
 }
 
+// parseRef reads a pointer's content. A broken one gives nil: the checkpoints themselves say which is the last.
+func parseRef(raw []byte) *Ref {
+	var ref Ref
+	if json.Unmarshal(raw, &ref) != nil || !strings.HasPrefix(ref.Folder, folder+"step-") || path.Clean(ref.Folder) != ref.Folder {
+		return nil
+	}
+	return &ref
+}
+
 func (r Ref) key(name string) string { return path.Join(r.Folder, name) }
 
 func (a *Archive) describe(r Ref) progress.Checkpoint {
@@ -187,7 +196,7 @@ func (a *Archive) point(ctx context.Context, ref Ref, best bool) error {
 	return nil
 }
 
-// pointer reads latest.json and remembers its ETag; nil if there is none.
+// pointer reads latest.json and remembers its ETag; nil if there is none that makes sense.
 func (a *Archive) pointer(ctx context.Context) (*Ref, error) {
 	raw, info, err := objectstore.ReadAll(ctx, a.store, latestKey, maxJSON)
 	if errors.Is(err, objectstore.ErrNotFound) {
@@ -198,12 +207,7 @@ func (a *Archive) pointer(ctx context.Context) (*Ref, error) {
 		return nil, fmt.Errorf("read %s: %w", a.store.URI(latestKey), err)
 	}
 	a.latest, a.known = info.ETag, true
-	var ref Ref
-	if err := json.Unmarshal(raw, &ref); err != nil {
-		// The checkpoints themselves say which is the last.
-		return nil, nil
-	}
-	return &ref, nil
+	return parseRef(raw), nil
 }
 
 // retain deletes all but the last few checkpoints, the best one and the one just written.

@@ -50,11 +50,10 @@ func Last(ctx context.Context, store objectstore.Store) *Ref {
 
 func readPointer(ctx context.Context, store objectstore.Store, key string) *Ref {
 	raw, _, err := objectstore.ReadAll(ctx, store, key, maxJSON)
-	var ref Ref
-	if err != nil || json.Unmarshal(raw, &ref) != nil || ref.Folder == "" {
+	if err != nil {
 		return nil
 	}
-	return &ref
+	return parseRef(raw)
 }
 
 // Latest returns the last state that can be trusted: the one that latest.json names, or an earlier one if an object of
