@@ -10,7 +10,8 @@ COPY internal internal
 
 FROM source AS operator-build
 COPY controllers controllers
-RUN CGO_ENABLED=0 go build -ldflags "-s -w" -o /out/hrm-operator ./cmd/hrm-operator
+ARG VERSION=dev
+RUN CGO_ENABLED=0 go build -ldflags "-s -w -X main.version=$VERSION" -o /out/hrm-operator ./cmd/hrm-operator
 
 FROM scratch AS operator
 COPY --from=operator-build /out/hrm-operator /hrm-operator
@@ -20,7 +21,8 @@ ENTRYPOINT ["/hrm-operator"]
 FROM source AS trainer-build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev libdnnl-dev ca-certificates
 COPY trainer trainer
-RUN CGO_ENABLED=1 go build -tags onednn -ldflags "-s -w" -o /out/hrm ./cmd/hrm
+ARG VERSION=dev
+RUN CGO_ENABLED=1 go build -tags onednn -ldflags "-s -w -X main.version=$VERSION" -o /out/hrm ./cmd/hrm
 
 FROM debian:bookworm-slim AS trainer
 RUN apt-get update && apt-get install -y --no-install-recommends libdnnl2 libgomp1 ca-certificates && rm -rf /var/lib/apt/lists/*

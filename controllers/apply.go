@@ -29,12 +29,12 @@ func (e *foreignError) Error() string {
 	return fmt.Sprintf("%s %s exists and does not belong to this job: delete it, or give the job another name", e.kind, e.name)
 }
 
-// errMoved says that the cache was behind: what was decided on is no longer so, and the reconcile starts over.
-type errMoved struct {
+// movedError says that the cache was behind: what was decided on is no longer so, and the reconcile starts over.
+type movedError struct {
 	what string
 }
 
-func (e *errMoved) Error() string { return e.what + " changed since it was observed" }
+func (e *movedError) Error() string { return e.what + " changed since it was observed" }
 
 // apply carries out a plan. It changes children only; the job's status is the caller's.
 func (r *Reconciler) apply(ctx context.Context, o observation, p plan) error {
@@ -142,7 +142,7 @@ func (r *Reconciler) checkUnmoved(ctx context.Context, o observation) error {
 		return fmt.Errorf("look at job %s again: %w", o.job.Name, err)
 	}
 	if live.UID != o.job.UID || live.ResourceVersion != o.job.ResourceVersion {
-		return &errMoved{"job " + o.job.Name}
+		return &movedError{"job " + o.job.Name}
 	}
 	var jobs batchv1.JobList
 	if err := r.Live.List(ctx, &jobs, client.InNamespace(o.job.Namespace), client.MatchingLabels(selectorLabels(o.job))); err != nil {
@@ -155,7 +155,7 @@ func (r *Reconciler) checkUnmoved(ctx context.Context, o observation) error {
 		}
 	}
 	if owned != len(o.attempts) {
-		return &errMoved{"the attempts of job " + o.job.Name}
+		return &movedError{"the attempts of job " + o.job.Name}
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 // step carries a plan out and makes the result known.
 func (r *Reconciler) step(ctx context.Context, o observation, p plan) (ctrl.Result, error) {
 	applyErr := r.apply(ctx, o, p)
-	var moved *errMoved
+	var moved *movedError
 	if errors.As(applyErr, &moved) {
 		ctrl.LoggerFrom(ctx).V(1).Info("starting over", "because", applyErr.Error())
 		return ctrl.Result{RequeueAfter: retryMoved}, nil

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -174,7 +175,7 @@ func TestTTL_deletesTheFinishedJob(t *testing.T) {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		return fmt.Errorf("still there (%v)", err)
+		return errors.New("still there")
 	})
 }
 
@@ -252,9 +253,9 @@ func (w *world) remove(object client.Object) {
 		}
 		if err == nil && len(gone.GetFinalizers()) > 0 {
 			gone.SetFinalizers(nil)
-			return fmt.Errorf("letting it go: %v", w.client.Update(w.ctx, gone))
+			return fmt.Errorf("letting it go: %w", w.client.Update(w.ctx, gone))
 		}
-		return fmt.Errorf("%T %s is still there (%v)", object, object.GetName(), err)
+		return fmt.Errorf("%T %s is still there", object, object.GetName())
 	})
 }
 

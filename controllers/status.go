@@ -92,7 +92,7 @@ func suspendedCondition(o observation, p plan) (status metav1.ConditionStatus, r
 
 // runningCondition says whether every process of the job runs, and if not, what it is waiting for.
 func runningCondition(o observation, p plan, applyErr error) (metav1.ConditionStatus, string, string) {
-	current, any := o.current()
+	current, found := o.current()
 	switch {
 	case p.verdict != nil:
 		return metav1.ConditionFalse, v1alpha1.ReasonFinished, "the job is over"
@@ -100,14 +100,14 @@ func runningCondition(o observation, p plan, applyErr error) (metav1.ConditionSt
 		return metav1.ConditionFalse, v1alpha1.ReasonConfigError, applyErr.Error()
 	case p.action == start:
 		return metav1.ConditionFalse, v1alpha1.ReasonQueued, fmt.Sprintf("attempt %d was created and has no pods yet", p.next.number)
-	case p.action == stop || any && current.stopping():
+	case p.action == stop || found && current.stopping():
 		return metav1.ConditionFalse, reasonStopping, "pods are stopping"
 	case suspendWanted(o.job):
 		return metav1.ConditionFalse, v1alpha1.ReasonSuspended, "the job is suspended"
-	case any && current.failed():
+	case found && current.failed():
 		return metav1.ConditionFalse, v1alpha1.ReasonRestarting,
 			fmt.Sprintf("attempt %d failed and is tried again soon: %s", current.number, failureMessage(current))
-	case !any:
+	case !found:
 		return metav1.ConditionFalse, v1alpha1.ReasonQueued, "no attempt was created yet"
 	}
 	return attemptRunning(o, current)
@@ -136,17 +136,17 @@ func attemptRunning(o observation, a attempt) (metav1.ConditionStatus, string, s
 // progressingCondition is false for an attempt that got no further within the progress deadline, until the next
 // attempt starts. It stays as it is while nothing new is known.
 func progressingCondition(o observation, p plan) (status metav1.ConditionStatus, reason, message string, news bool) {
-	current, any := o.current()
+	current, found := o.current()
 	switch {
 	case p.verdict != nil && p.verdict.condition == v1alpha1.ConditionComplete:
 		return metav1.ConditionFalse, v1alpha1.ReasonFinished, "the job is over", true
 	case p.verdict != nil && stallCondition(o.job) == nil:
 		return metav1.ConditionFalse, v1alpha1.ReasonFinished, "the job is over", true
-	case p.stalled && any:
+	case p.stalled && found:
 		return metav1.ConditionFalse, v1alpha1.ReasonStalled, stallMessage(o.job, current.number), true
 	case p.action == start:
 		return metav1.ConditionTrue, v1alpha1.ReasonProgressing, fmt.Sprintf("attempt %d was started", p.next.number), true
-	case stallCondition(o.job) != nil && !(any && current.live() && !stallRecorded(o)):
+	case stallCondition(o.job) != nil && !(found && current.live() && !stallRecorded(o)):
 		return "", "", "", false
 	case suspendWanted(o.job):
 		return metav1.ConditionFalse, v1alpha1.ReasonSuspended, "the job is suspended", true

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Checks formatting and vets the code, with and without the cpu device.
+# Vets and lints the code, with and without the cpu device, the API also by the Kubernetes conventions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-unformatted=$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l)
-if [ -n "$unformatted" ]; then
-  echo "not gofmt-clean: $unformatted" >&2
-  exit 1
-fi
+cache=${HRM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hrm-operator}/lint
+mkdir -p "$cache"
+(cd hack/tools/lint && go build -o "$cache/golangci-lint" sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter)
+
 CGO_ENABLED=0 go vet ./...
+tags=()
 if [ -f /usr/include/dnnl.h ] && command -v gcc >/dev/null; then
-  go vet -tags onednn ./...
+  tags=(--build-tags onednn)
 fi
+"$cache/golangci-lint" run "${tags[@]}" ./...

@@ -77,7 +77,7 @@ type HRMTrainingJobSpec struct {
 	Model ModelSpec `json:"model,omitzero"`
 	// dataset is what to learn.
 	// +required
-	Dataset DatasetSpec `json:"dataset"`
+	Dataset DatasetSpec `json:"dataset,omitzero"`
 	// training is the recipe; the default is the published one for Sudoku-Extreme.
 	// +optional
 	// +kubebuilder:default={}
@@ -88,7 +88,7 @@ type HRMTrainingJobSpec struct {
 	Evaluation EvaluationSpec `json:"evaluation,omitzero"`
 	// storage is the bucket that datasets and checkpoints go to.
 	// +required
-	Storage StorageSpec `json:"storage"`
+	Storage StorageSpec `json:"storage,omitzero"`
 	// checkpoint says when to save and how much to keep.
 	// +optional
 	// +kubebuilder:default={}
@@ -101,6 +101,7 @@ type HRMTrainingJobSpec struct {
 	Nodes int32 `json:"nodes,omitempty"`
 	// image is the trainer's; the operator's default fits its own version.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image,omitempty"`
 	// template shapes the pods.
@@ -230,10 +231,10 @@ type ACTSpec struct {
 type DatasetSpec struct {
 	// task says how source is read.
 	// +required
-	Task Task `json:"task"`
+	Task Task `json:"task,omitempty"`
 	// source is where the examples come from.
 	// +required
-	Source DatasetSource `json:"source"`
+	Source DatasetSource `json:"source,omitzero"`
 	// testFraction of the originals is held out, before any augmentation.
 	// +optional
 	// +kubebuilder:default="0.1"
@@ -271,7 +272,7 @@ type DatasetSource struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	URI string `json:"uri"`
+	URI string `json:"uri,omitempty"`
 }
 
 // TrainingSpec is the recipe.
@@ -368,12 +369,14 @@ type EvaluationSpec struct {
 type StorageSpec struct {
 	// endpoint of the S3 service, with its scheme; empty means AWS.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:Pattern=`^https?://[^/]+/?$`
 	Endpoint string `json:"endpoint,omitempty"`
 	// region of the bucket.
 	// +optional
 	// +kubebuilder:default=us-east-1
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	Region string `json:"region,omitempty"`
 	// bucket that exists already.
@@ -381,9 +384,10 @@ type StorageSpec struct {
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9][a-z0-9.-]*[a-z0-9]$`
-	Bucket string `json:"bucket"`
+	Bucket string `json:"bucket,omitempty"`
 	// prefix of all keys; the default is the job's name.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	Prefix string `json:"prefix,omitempty"`
 	// credentialsSecretRef names a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; without it the pod's own
@@ -405,7 +409,7 @@ type LocalReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
+	Name string `json:"name,omitempty"`
 }
 
 // CheckpointSpec says when to save. The end, SIGTERM and the best evaluation are always saved.
@@ -446,10 +450,12 @@ type PodTemplate struct {
 	Affinity *corev1.Affinity `json:"affinity,omitempty"`
 	// priorityClassName of the pods.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 	// serviceAccountName of the pods, for a workload identity; the pods get no Kubernetes token.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 	// env adds variables to the trainer.
@@ -472,6 +478,7 @@ type HRMTrainingJobStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// state sums the conditions up in a word, for people.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	State string `json:"state,omitempty"`
 	// attempts that have been started.
@@ -500,6 +507,7 @@ type HRMTrainingJobStatus struct {
 	BestCheckpoint *CheckpointStatus `json:"bestCheckpoint,omitempty"`
 	// datasetURI is where the built dataset lies.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	DatasetURI string `json:"datasetURI,omitempty"`
 }
@@ -514,30 +522,37 @@ type ProgressStatus struct {
 	TotalSteps int64 `json:"totalSteps,omitempty"`
 	// stepOfTotal is "step/totalSteps", for people.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	StepOfTotal string `json:"stepOfTotal,omitempty"`
 	// epoch over the originals.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	Epoch string `json:"epoch,omitempty"`
 	// loss per example.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	Loss string `json:"loss,omitempty"`
 	// accuracy over tokens, in training.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	Accuracy string `json:"accuracy,omitempty"`
 	// exactAccuracy over whole examples, in training.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	ExactAccuracy string `json:"exactAccuracy,omitempty"`
 	// evalExactAccuracy over whole held-out examples.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	EvalExactAccuracy string `json:"evalExactAccuracy,omitempty"`
 	// samplesPerSecond trained.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	SamplesPerSecond string `json:"samplesPerSecond,omitempty"`
 	// estimatedCompletion of the training.
@@ -554,7 +569,7 @@ type CheckpointStatus struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	URI string `json:"uri"`
+	URI string `json:"uri,omitempty"`
 	// step of the checkpoint.
 	// +optional
 	Step int64 `json:"step,omitempty"`
@@ -579,7 +594,7 @@ type HRMTrainingJob struct {
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 	// spec is what the user wants.
 	// +required
-	Spec HRMTrainingJobSpec `json:"spec"`
+	Spec HRMTrainingJobSpec `json:"spec,omitzero"`
 	// status is what the operator has seen.
 	// +optional
 	Status HRMTrainingJobStatus `json:"status,omitzero"`

@@ -265,7 +265,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(minimal)
 	f.Add("apiVersion: hrm.dev/v1alpha1\nkind: HRMTrainingJob\nspec: {model: {hiddenSize: -1}}")
 	f.Add("{")
-	f.Fuzz(func(t *testing.T, text string) {
+	f.Fuzz(func(_ *testing.T, text string) {
 		if loaded, err := v1alpha1.Load(strings.NewReader(text)); err == nil {
 			_ = loaded.Validate()
 		}

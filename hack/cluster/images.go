@@ -62,9 +62,12 @@ func (s *state) buildImages(ctx context.Context, root string) error {
 	return list.run(ctx)
 }
 
-// sourceKey changes with every file that git knows or would add.
+// imageSources are what the Dockerfile copies, and itself.
+var imageSources = []string{"api", "cmd", "controllers", "internal", "trainer", "go.mod", "go.sum", "Dockerfile", ".dockerignore"}
+
+// sourceKey changes with every file of the images that git knows or would add.
 func sourceKey(ctx context.Context, root string) (string, error) {
-	files, err := output(ctx, "git", "-C", root, "ls-files", "-co", "--exclude-standard", "--", "*.go", "*.c", "*.h", "go.mod", "go.sum", "Dockerfile", "config/samples")
+	files, err := output(ctx, "git", append([]string{"-C", root, "ls-files", "-co", "--exclude-standard", "--"}, imageSources...)...)
 	if err != nil {
 		return "", err
 	}
@@ -136,6 +139,9 @@ func (b builder) commit(ctx context.Context, from, tag string, copies [][2]strin
 // package sources and certificates are lent to it, so that a mirror or proxy works inside as it does outside.
 func (b builder) build(ctx context.Context, target, archive string) error {
 	args := []string{"bud", "--isolation", "chroot", "--network", "host", "--pull-never", "--target", target, "--tag", projectImages[target]}
+	if version, err := output(ctx, "git", "-C", b.root, "describe", "--tags", "--always", "--dirty"); err == nil {
+		args = append(args, "--build-arg", "VERSION="+strings.TrimSpace(version))
+	}
 	goCaches, err := output(ctx, "go", "env", "GOMODCACHE", "GOCACHE")
 	if err != nil {
 		return err

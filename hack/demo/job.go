@@ -131,11 +131,22 @@ func (s jobStatus) condition(kind string) (message string, isTrue bool) {
 	return "", false
 }
 
-// line is one look at the job, as the terminal shows it.
+// line is one look at the job, as the terminal shows it; what is not known yet is left out.
 func (s jobStatus) line() string {
 	p := s.Status.Progress
-	return fmt.Sprintf("%-18s step %d/%d  loss %s  exact %s  held-out exact %s  %s samples/s",
-		s.Status.State, p.Step, p.TotalSteps, p.Loss, p.ExactAccuracy, p.EvalExactAccuracy, p.SamplesPerSecond)
+	line := fmt.Sprintf("%-16s", s.Status.State)
+	if p.TotalSteps > 0 {
+		done := int(20 * p.Step / p.TotalSteps)
+		line += fmt.Sprintf("  [%s%s] %d/%d", strings.Repeat("#", done), strings.Repeat(".", 20-done), p.Step, p.TotalSteps)
+	}
+	for _, part := range [][2]string{
+		{"loss", p.Loss}, {"exact", p.ExactAccuracy}, {"held-out exact", p.EvalExactAccuracy}, {"samples/s", p.SamplesPerSecond},
+	} {
+		if part[1] != "" {
+			line += "  " + part[0] + " " + part[1]
+		}
+	}
+	return line
 }
 
 // follow shows the job's progress until it is complete or has failed.

@@ -23,8 +23,8 @@ DEMO_CLUSTER=current uses the cluster of the current kubeconfig; DEMO_S3_ENDPOIN
 AWS_SECRET_ACCESS_KEY then name a bucket that its pods reach, DEMO_OPERATOR_IMAGE and DEMO_TRAINER_IMAGE the images.
 `
 
-// exitUnsupported is hack/cluster's way to say that no cluster can run here.
-const exitUnsupported = 3
+// exitUnsupported is how hack/cluster ends where no cluster can run.
+const exitUnsupported = "exit status 3"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -68,9 +68,16 @@ func up(ctx context.Context) error {
 		return err
 	}
 	if os.Getenv("DEMO_CLUSTER") == "current" {
-		return errors.Join(timer.stage("build the command line", func() error { return command(ctx, "make", "build") }), onCluster(ctx, timer, currentCluster()))
+		if err := timer.stage("build the command line", func() error { return command(ctx, "make", "build") }); err != nil {
+			return err
+		}
+		return onCluster(ctx, timer, currentCluster())
 	}
-	if reason := unsupported(ctx, timer); reason != nil {
+	reason, err := check(ctx, timer)
+	if err != nil {
+		return err
+	}
+	if reason != nil {
 		fmt.Printf("\nA cluster cannot start here (%v): training the same YAML with hrm train instead.\n\n", reason)
 		return withoutCluster(ctx, timer)
 	}

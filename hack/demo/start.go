@@ -51,33 +51,38 @@ func localCluster(ctx context.Context) (environment, error) {
 	return e, nil
 }
 
-// unsupported returns why no cluster can run on this machine, or nil.
-func unsupported(ctx context.Context, t *timer) error {
-	var reason error
-	_ = t.stage("check the machine and install what is missing", func() error {
+// check installs what is missing. reason says why no cluster can run on this machine, and is nil if one can.
+func check(ctx context.Context, t *timer) (reason, err error) {
+	err = t.stage("check the machine and install what is missing", func() error {
 		cmd := cluster(ctx, "check")
 		var said strings.Builder
 		cmd.Stderr = &said
-		if err := cmd.Run(); err != nil {
-			reason = errors.New(strings.TrimSpace(said.String()))
+		failed := cmd.Run()
+		if failed == nil {
+			return nil
 		}
-		return nil
+		// go run has no other way to tell what its program ended with.
+		if why, unsupported := strings.CutSuffix(strings.TrimSpace(said.String()), exitUnsupported); unsupported {
+			reason = errors.New(strings.TrimPrefix(strings.TrimSpace(why), "cluster: "))
+			return nil
+		}
+		return fmt.Errorf("%w: %s", failed, said.String())
 	})
-	return reason
+	return reason, err
 }
 
 // startCluster builds the cluster's programs and starts it while the images and the command line are built.
 func startCluster(ctx context.Context, t *timer) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, building := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return t.stage("build what the cluster is made of, and start it", func() error { return cluster(ctx, "up").Run() })
+		return t.stage("build what the cluster is made of, and start it", func() error { return cluster(building, "up").Run() })
 	})
 	group.Go(func() error {
-		err := t.stage("build the command line", func() error { return command(ctx, "make", "build") })
+		err := t.stage("build the command line", func() error { return command(building, "make", "build") })
 		if err != nil {
 			return err
 		}
-		return t.stage("build the images", func() error { return cluster(ctx, "images").Run() })
+		return t.stage("build the images", func() error { return cluster(building, "images").Run() })
 	})
 	if err := group.Wait(); err != nil {
 		return err

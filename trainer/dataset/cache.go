@@ -91,7 +91,7 @@ func download(ctx context.Context, store objectstore.Store, key, dir string) err
 	if err := json.Unmarshal(text, &m); err != nil || m.Version != recipeVersion || len(m.Files) == 0 {
 		return fmt.Errorf("%w: the manifest is not readable", errBroken)
 	}
-	for _, name := range filesOf("all") {
+	for _, name := range files() {
 		if _, ok := m.Files[name]; !ok {
 			return fmt.Errorf("%w: the manifest does not list %s", errBroken, name)
 		}
@@ -172,7 +172,7 @@ func uploadFile(ctx context.Context, store objectstore.Store, key, from string, 
 func writeManifest(dir string, spec v1alpha1.DatasetSpec, summary Summary) error {
 	spec.Source = v1alpha1.DatasetSource{}
 	m := manifest{Version: recipeVersion, Files: map[string]fileSum{}, Spec: spec, Summary: summary}
-	for _, name := range filesOf("all") {
+	for _, name := range files() {
 		f, err := os.Open(filepath.Join(dir, filepath.FromSlash(name)))
 		if err != nil {
 			return err
@@ -188,13 +188,13 @@ func writeManifest(dir string, spec v1alpha1.DatasetSpec, summary Summary) error
 	return writeJSON(filepath.Join(dir, manifestName), m)
 }
 
-// filesOf lists the files of a dataset.
-func filesOf(set string) []string {
+// files lists the files of a dataset.
+func files() []string {
 	names := []string{"identifiers.json"}
 	for _, split := range []string{Train, Test} {
 		names = append(names, path.Join(split, "dataset.json"))
 		for _, field := range []string{"inputs", "labels", "puzzle_identifiers", "puzzle_indices", "group_indices"} {
-			names = append(names, path.Join(split, arrayFile(set, field)))
+			names = append(names, path.Join(split, arrayFile("all", field)))
 		}
 	}
 	return names

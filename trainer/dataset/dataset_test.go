@@ -89,7 +89,7 @@ func TestBuild_sameRecipeSameBytes(t *testing.T) {
 	other := small()
 	other.Seed++
 	c, _ := built(t, other)
-	for _, name := range append(filesOf("all"), manifestName) {
+	for _, name := range append(files(), manifestName) {
 		x, y := read(t, a, name), read(t, b, name)
 		if !bytes.Equal(x, y) {
 			t.Errorf("%s differs between two builds", name)
@@ -194,7 +194,7 @@ func TestCached(t *testing.T) {
 		t.Fatalf("second: hit %v at %s", hit, again)
 	}
 	objects, err := store.List(ctx, "jobs/a/datasets/")
-	if err != nil || len(objects) != len(filesOf("all"))+1 {
+	if err != nil || len(objects) != len(files())+1 {
 		t.Fatalf("%d objects, %v", len(objects), err)
 	}
 	for _, o := range objects {

@@ -12,7 +12,7 @@ import (
 func checkKey(key string) error {
 	for _, part := range strings.Split(key, "/") {
 		if part == "" || part == "." || part == ".." || strings.ContainsRune(part, 0) {
-			return fmt.Errorf("key %q: its parts must not be empty, . or ..", key)
+			return fmt.Errorf("key %q: its parts must not be empty, nor one or two dots", key)
 		}
 	}
 	if strings.HasPrefix(key, internalFolder+"/") || key == internalFolder {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/hrm-operator/hrm-operator/internal/testing/s3server"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 )
@@ -271,8 +272,8 @@ func breaking(t *testing.T, to string, limit int64) string {
 					return
 				}
 				defer server.Close()
-				go io.Copy(server, client)
-				io.CopyN(client, server, limit)
+				go func() { _, _ = io.Copy(server, client) }()
+				_, _ = io.CopyN(client, server, limit)
 			}()
 		}
 	}()

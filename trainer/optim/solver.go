@@ -3,8 +3,9 @@ package optim
 import (
 	"fmt"
 
-	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"gorgonia.org/gorgonia"
+
+	"github.com/hrm-operator/hrm-operator/trainer/device"
 )
 
 // AdamATan2 is the optimizer as a [gorgonia.Solver], for graphs that Gorgonia's own machines run. The same parameters

@@ -85,7 +85,7 @@ func (s *Server) start(t testing.TB, binary string) error {
 	}
 	t.Cleanup(func() {
 		_ = command.Process.Kill()
-		<-exited
+		t.Logf("the S3 server ended: %v", <-exited)
 	})
 	return nil
 }
@@ -103,7 +103,7 @@ func (s *Server) wait(exited chan error) error {
 		}
 		select {
 		case exit := <-exited:
-			return fmt.Errorf("the server ended: %v", exit)
+			return fmt.Errorf("the server ended: %w", exit)
 		case <-ctx.Done():
 			return fmt.Errorf("the server does not answer: %w", err)
 		case <-tick.C:

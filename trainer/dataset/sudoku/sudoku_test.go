@@ -59,11 +59,14 @@ func load(t testing.TB, name string) []Puzzle {
 	return puzzles
 }
 
-func solved(t testing.TB, name string, n int) []Puzzle {
+// easyPuzzles are most of the tests' puzzles.
+const easyPuzzles = "norvig_sudoku10k.csv.gz"
+
+func solved(t testing.TB, n int) []Puzzle {
 	t.Helper()
-	puzzles := load(t, name)
+	puzzles := load(t, easyPuzzles)
 	puzzles = puzzles[:min(n, len(puzzles))]
-	if err := Check(context.Background(), name, puzzles, func(int) {}); err != nil {
+	if err := Check(context.Background(), easyPuzzles, puzzles, func(int) {}); err != nil {
 		t.Fatal(err)
 	}
 	return puzzles
@@ -266,7 +269,7 @@ func TestCheck_stopsWhenCancelled(t *testing.T) {
 
 func TestSymmetry_keepsPuzzlesProperAndKin(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for _, p := range solved(t, "norvig_sudoku10k.csv.gz", 50) {
+	for _, p := range solved(t, 50) {
 		for range 5 {
 			s := RandomSymmetry(rng)
 			question, answer := s.Apply(&p.Question), s.Apply(&p.Answer)
@@ -329,7 +332,7 @@ func symmetric(a, b Board) bool {
 func TestKin_isSharedOnlyByRelatedBoards(t *testing.T) {
 	seen := map[uint64]Board{}
 	related, coincidences := 0, 0
-	for _, p := range solved(t, "norvig_sudoku10k.csv.gz", 2000) {
+	for _, p := range solved(t, 2000) {
 		k := p.Answer.Kin()
 		if other, ok := seen[k]; ok {
 			if symmetric(other, p.Answer) {
@@ -362,7 +365,7 @@ func TestReveal(t *testing.T) {
 }
 
 func TestSplit_separatesFamilies(t *testing.T) {
-	puzzles := solved(t, "norvig_sudoku10k.csv.gz", 300)
+	puzzles := solved(t, 300)
 	rng := rand.New(rand.NewPCG(5, 6))
 	for _, p := range puzzles[:100] { // disguises of a third of the puzzles
 		s := RandomSymmetry(rng)
@@ -394,7 +397,7 @@ func TestDeduplicate_keepsTheFirst(t *testing.T) {
 }
 
 func TestExpand(t *testing.T) {
-	originals := solved(t, "norvig_sudoku10k.csv.gz", 300)
+	originals := solved(t, 300)
 	e := Expansion{Variants: 21, MaxBlanks: 40, Seed: 9}
 	expand := func() (inputs, labels []byte) {
 		inputs, labels = make([]byte, 300*21*Cells), make([]byte, 300*21*Cells)
@@ -478,7 +481,7 @@ func BenchmarkSolve(b *testing.B) {
 }
 
 func BenchmarkExpand1000(b *testing.B) {
-	originals := solved(b, "norvig_sudoku10k.csv.gz", 1)
+	originals := solved(b, 1)
 	inputs, labels := make([]byte, 1001*Cells), make([]byte, 1001*Cells)
 	for b.Loop() {
 		e := Expansion{Variants: 1001, MaxBlanks: AnyBlanks}

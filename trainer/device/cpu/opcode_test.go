@@ -185,7 +185,7 @@ var cases = map[string]func(b *builder, z sizes){
 	"QHeadGradWeight": func(b *builder, z sizes) {
 		b.do(device.OpQHeadGradWeight, device.Attributes{}, b.gradient(2, z.d), b.floats(2), b.in(z.t(), z.d))
 	},
-	"QHeadGradBias": func(b *builder, z sizes) {
+	"QHeadGradBias": func(b *builder, _ sizes) {
 		b.do(device.OpQHeadGradBias, device.Attributes{}, b.gradient(2), b.floats(2))
 	},
 	"LMLoss": func(b *builder, z sizes) {
@@ -209,7 +209,7 @@ var cases = map[string]func(b *builder, z sizes){
 		b.do(device.OpQLossGrad, device.Attributes{}, b.outF(2), q, stats, b.floats(2), target)
 		b.do(device.OpQLossGrad, device.Attributes{}, b.outF(2), q, stats, b.floats(2))
 	},
-	"Fill": func(b *builder, z sizes) { b.do(device.OpFill, device.Attributes{Scale: 1.25}, b.outF(3)) },
+	"Fill": func(b *builder, _ sizes) { b.do(device.OpFill, device.Attributes{Scale: 1.25}, b.outF(3)) },
 }
 
 // bind writes the contents to arrays of d.

@@ -7,7 +7,7 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 )
 
-// AdamATan2: p *= 1-lr*decay; m = β1 m + (1-β1) g; v = β2 v + (1-β2) g²;
+// AdamATan2 computes p *= 1-lr*decay; m = β1 m + (1-β1) g; v = β2 v + (1-β2) g²;
 // p -= lr/(1-β1^t) * atan2(m, sqrt(v)/sqrt(1-β2^t)).
 func (*Device) AdamATan2(p, gradient, m, v device.Array, h device.AdamATan2Step) error {
 	if h.Step < 1 {
@@ -39,7 +39,7 @@ func (*Device) AdamATan2(p, gradient, m, v device.Array, h device.AdamATan2Step)
 	return nil
 }
 
-// SignSGD: w = w (1-lr*decay) - lr*sign(g) for the given rows; sign(0) = 0.
+// SignSGD computes w = w (1-lr*decay) - lr*sign(g) for the given rows; sign(0) = 0.
 func (*Device) SignSGD(table device.Array, rows []int32, gradient []float32, learningRate, weightDecay float64) error {
 	if len(rows) == 0 {
 		return nil
