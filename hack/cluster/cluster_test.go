@@ -71,6 +71,12 @@ func TestCluster(t *testing.T) {
 	t.Run("up mends what lost a part", func(t *testing.T) {
 		// What is killed here leaves its pods' processes behind.
 		must(t, exec.Command("pkill", "-9", "-f", s.path("containerd.toml")).Run())
+		must(t, eventually(t, func() error {
+			if s.alive("containerd") == nil {
+				return errors.New("containerd still runs")
+			}
+			return nil
+		}))
 		must(t, s.up(ctx))
 		must(t, s.healthy(ctx))
 	})
@@ -175,7 +181,11 @@ func eventually(t *testing.T, try func() error) error {
 		if err = try(); err == nil {
 			return nil
 		}
-		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-t.Context().Done():
+			return t.Context().Err()
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 	return err
 }
