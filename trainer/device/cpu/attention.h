@@ -17,34 +17,49 @@ INLINE void turn(float *x, int half, const float *cosine, const float *sine, flo
 	}
 }
 
+// turn_short is turn for a head as wide as a vector, whose halves then change places in a register.
+INLINE void turn_short(float *x, const float *cosine, const float *sine, float sign) {
+	vi other;
+	vf signs;
+	for (int i = 0; i < L; i++) other[i] = (i + L / 2) % L, signs[i] = i < L / 2 ? -sign : sign;
+	vf v = load(x);
+	store(x, v * load_twice(cosine) + __builtin_shuffle(v, other) * load_twice(sine) * signs);
+}
+
+// turn_row turns a head's row x [d] by the angles of position t.
+INLINE void turn_row(const hrm_attention_shape *s, float *x, int half, int t, float sign) {
+	const float *c = s->rope + (long)t * half, *n = s->rope + (long)(s->positions + t) * half;
+	if (2 * half == L) {
+		turn_short(x, c, n, sign);
+		return;
+	}
+	if (half % L) {
+		turn(x, half, c, n, sign);
+		return;
+	}
+	for (int i = 0; i < half; i += L) {
+		vf a = load(x + i), b = load(x + i + half), cosine = load(c + i), sine = sign * load(n + i);
+		store(x + i, a * cosine - b * sine);
+		store(x + i + half, b * cosine + a * sine);
+	}
+}
+
 // load_head widens one head of src (stride elements apart) into dst [T, dp], turned and scaled.
 INLINE void load_head(const hrm_attention_shape *s, const void *src, long offset, long stride, float *dst, int rope, float scale, int bf) {
-	int d = s->width / s->heads, dp = ROUND_UP(d), half = d / 2;
-	const float *sines = s->rope + (long)s->positions * half;
+	int d = s->width / s->heads, dp = ROUND_UP(d);
 	for (int t = 0; t < s->positions; t++) {
 		float *x = dst + (long)t * dp;
 		for (int i = 0; i < d; i += L) store(x + i, scale * load_act(src, offset + t * stride + i, d - i, bf));
-		if (!rope) continue;
-		const float *c = s->rope + (long)t * half, *n = sines + (long)t * half;
-		if (half % L) {
-			turn(x, half, c, n, 1);
-			continue;
-		}
-		for (int i = 0; i < half; i += L) {
-			vf a = load(x + i), b = load(x + i + half), cosine = load(c + i), sine = load(n + i);
-			store(x + i, a * cosine - b * sine);
-			store(x + i + half, b * cosine + a * sine);
-		}
+		if (rope) turn_row(s, x, d / 2, t, 1);
 	}
 }
 
 // store_head is the inverse of load_head without scale.
 INLINE void store_head(const hrm_attention_shape *s, float *src, void *dst, long offset, long stride, int rope, int bf) {
-	int d = s->width / s->heads, dp = ROUND_UP(d), half = d / 2;
-	const float *sines = s->rope + (long)s->positions * half;
+	int d = s->width / s->heads, dp = ROUND_UP(d);
 	for (int t = 0; t < s->positions; t++) {
 		float *x = src + (long)t * dp;
-		if (rope) turn(x, half, s->rope + (long)t * half, sines + (long)t * half, -1);
+		if (rope) turn_row(s, x, d / 2, t, -1);
 		for (int i = 0; i < d; i += L) store_act(dst, offset + t * stride + i, d - i, load(x + i), bf);
 	}
 }
@@ -52,38 +67,46 @@ INLINE void store_head(const hrm_attention_shape *s, float *src, void *dst, long
 // transpose writes src [T, dp] as dst [dp, Tp]; columns from T on are zero.
 static void transpose(const float *src, int T, int dp, float *dst, int Tp) {
 	for (int t = 0; t < Tp; t += L)
-		for (int i = 0; i < dp; i += L)
-			for (int b = 0; b < L; b++) {
-				float line[L];
-				for (int a = 0; a < L; a++) line[a] = t + a < T ? src[(long)(t + a) * dp + i + b] : 0;
-				store(dst + (long)(i + b) * Tp + t, load(line));
-			}
+		for (int i = 0; i < dp; i += L) {
+			vf x[L];
+#pragma GCC unroll 16
+			for (int a = 0; a < L; a++) x[a] = t + a < T ? load(src + (long)(t + a) * dp + i) : splat(0);
+			transpose_block(x);
+#pragma GCC unroll 16
+			for (int b = 0; b < L; b++) store(dst + (long)(i + b) * Tp + t, x[b]);
+		}
 }
 
-// softmax turns a row of T scores into probabilities, zero from T to Tp, and returns its log-sum-exp.
-INLINE float softmax(float *row, int T, int Tp) {
-	for (int j = T; j < Tp; j++) row[j] = -1e30f;
+// padding is what softmax adds to the last L of a row's Tp scores so that those from T on count nothing.
+INLINE vf padding(int T, int Tp) {
+	vf p;
+	for (int k = 0; k < L; k++) p[k] = Tp - L + k < T ? 0 : -1e30f;
+	return p;
+}
+
+// softmax turns a row of scores into probabilities that are total times too large, and returns its log-sum-exp. What it
+// leaves after the first T means nothing.
+INLINE float softmax(float *row, int Tp, vf padding, float *total) {
+	store(row + Tp - L, load(row + Tp - L) + padding);
 	vf top = load(row);
 	for (int j = L; j < Tp; j += L) top = vmax(top, load(row + j));
 	float max = max_lanes(top);
-	vf total = splat(0);
+	vf sum = splat(0);
 	for (int j = 0; j < Tp; j += L) {
 		vf e = vexp(load(row + j) - max);
-		if (j + L > T) {
-			for (int k = T - j; k < L; k++) e[k] = 0;
-		}
-		total += e;
+		sum += e;
 		store(row + j, e);
 	}
-	float sum = sum_lanes(total);
-	for (int j = 0; j < Tp; j += L) store(row + j, load(row + j) * (1 / sum));
-	return max + logf(sum);
+	*total = sum_lanes(sum);
+	return max + logf(*total);
 }
 
 INLINE void attention_typed(const hrm_attention_shape *s, const void *qkv, void *out, float *lse, float *scratch, int bf) {
 	int T = s->positions, D = s->width, d = D / s->heads, dp = ROUND_UP(d), Tp = ROUND_UP(T);
 	float *q = scratch, *k = q + (long)T * dp, *v = k + (long)T * dp, *kt = v + (long)T * dp, *scores = kt + (long)dp * Tp;
 	float *o = scores + (long)QUERIES * Tp;
+	float total[QUERIES];
+	vf pad = padding(T, Tp);
 	for (int h = 0; h < s->heads; h++) {
 		load_head(s, qkv, (long)h * d, 3L * D, q, s->rope != 0, 1 / sqrtf(d), bf);
 		load_head(s, qkv, D + (long)h * d, 3L * D, k, s->rope != 0, 1, bf);
@@ -92,11 +115,13 @@ INLINE void attention_typed(const hrm_attention_shape *s, const void *qkv, void 
 		for (int first = 0; first < T; first += QUERIES) {
 			int n = T - first < QUERIES ? T - first : QUERIES;
 			matmul(n, Tp, d, q + (long)first * dp, dp, 1, kt, Tp, scores, Tp, 0);
-			for (int i = 0; i < n; i++) lse[(long)h * T + first + i] = softmax(scores + (long)i * Tp, T, Tp);
+			for (int i = 0; i < n; i++) lse[(long)h * T + first + i] = softmax(scores + (long)i * Tp, Tp, pad, total + i);
 			matmul(n, dp, T, scores, Tp, 1, v, dp, o, dp, 0);
-			for (int i = 0; i < n; i++)
+			for (int i = 0; i < n; i++) {
+				float share = 1 / total[i];
 				for (int j = 0; j < d; j += L)
-					store_act(out, (long)(first + i) * D + (long)h * d + j, d - j, load(o + (long)i * dp + j), bf);
+					store_act(out, (long)(first + i) * D + (long)h * d + j, d - j, share * load(o + (long)i * dp + j), bf);
+			}
 		}
 	}
 }

@@ -82,23 +82,65 @@ INLINE vf vsqrt(vf a) {
 }
 
 INLINE float sum_lanes(vf a) {
+#if HRM_LEVEL >= 2
+	return _mm512_reduce_add_ps((__m512)a);
+#else
 	float s[L];
 	memcpy(s, &a, sizeof a);
 	for (int w = L / 2; w > 0; w /= 2)
 		for (int i = 0; i < w; i++) s[i] += s[i + w];
 	return s[0];
+#endif
 }
 
 INLINE float max_lanes(vf a) {
+#if HRM_LEVEL >= 2
+	return _mm512_reduce_max_ps((__m512)a);
+#else
 	float s[L];
 	memcpy(s, &a, sizeof a);
 	for (int w = L / 2; w > 0; w /= 2)
 		for (int i = 0; i < w; i++) s[i] = s[i] > s[i + w] ? s[i] : s[i + w];
 	return s[0];
+#endif
+}
+
+// butterfly swaps, between two vectors, the lanes that differ in the bit w of their number: a step of a transposition.
+INLINE void butterfly(vf *a, vf *b, int w) {
+	vi low, high;
+	for (int i = 0; i < L; i++) {
+		low[i] = i & w ? L + i - w : i;
+		high[i] = i & w ? L + i : i + w;
+	}
+	vf x = *a, y = *b;
+	*a = __builtin_shuffle(x, y, low);
+	*b = __builtin_shuffle(x, y, high);
+}
+
+// transpose_block transposes L vectors of L lanes.
+INLINE void transpose_block(vf *x) {
+#pragma GCC unroll 4
+	for (int w = 1; w < L; w *= 2)
+#pragma GCC unroll 16
+		for (int i = 0; i < L; i++)
+			if (!(i & w)) butterfly(&x[i], &x[i + w], w);
 }
 
 INLINE vf load(const float *p) { return *(const vf_mem *)p; }
 INLINE void store(float *p, vf x) { *(vf_mem *)p = x; }
+
+// load_twice reads half a vector into both halves of one.
+INLINE vf load_twice(const float *p) {
+#if HRM_LEVEL >= 2
+	return (vf)_mm512_broadcast_f32x8(_mm256_loadu_ps(p));
+#elif HRM_LEVEL == 1
+	return (vf)_mm256_broadcast_ps((const __m128 *)p);
+#else
+	vf x;
+	for (int i = 0; i < L; i++) x[i] = p[i % (L / 2)];
+	return x;
+#endif
+}
 
 // load_act reads element i and those after it, m of them at most; the lanes beyond are zero.
 INLINE vf load_act(const void *p, long i, long m, int bf) {
@@ -140,9 +182,9 @@ INLINE void store_act(void *p, long i, long m, vf x, int bf) {
 	for (long k = 0; k < m; k++) f[k] = t[k];
 }
 
-// vexp is e^x to about one unit in the last place; it saturates outside [-87, 88].
+// vexp is e^x to about one unit in the last place; it saturates outside [-80, 88], far from denormals, which are slow.
 INLINE vf vexp(vf x) {
-	x = vmin(vmax(x, splat(-87.0f)), splat(88.0f));
+	x = vmin(vmax(x, splat(-80.0f)), splat(88.0f));
 	vf shifted = x * 1.44269504f + 12582912.0f;
 	vf n = shifted - 12582912.0f;
 	vf r = x - n * 0.693359375f + n * 2.12194440e-4f;
