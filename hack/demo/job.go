@@ -189,7 +189,7 @@ func (e environment) evidence(ctx context.Context) string {
 	var out strings.Builder
 	for _, args := range [][]string{
 		{"get", "events", "-n", namespace, "--sort-by=.lastTimestamp"},
-		{"logs", "-n", namespace, "--tail=40", "--prefix", "-l", "hrm.dev/job-name"},
+		{"logs", "-n", namespace, "--tail=40", "--prefix", "-l", "hrm.dev/job"},
 		{"logs", "-n", "hrm-system", "--tail=40", "deployment/hrm-operator"},
 	} {
 		text, err := e.tool(ctx, "", "kubectl", args...)

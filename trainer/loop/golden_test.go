@@ -77,7 +77,6 @@ var goldenDevices = []struct {
 	firstStepOnly bool
 }{
 	{"reference", v1alpha1.PrecisionFloat32, 1e-4, 1e-3, false},
-	// Its sums are float32 too: two such roundings stand against the recording's one after eight steps of training.
 	{"cpu", v1alpha1.PrecisionFloat32, 1e-4, 1e-3, false},
 	{"cpu", v1alpha1.PrecisionBFloat16, 0.15, 0.1, true},
 }
