@@ -63,7 +63,7 @@ func (s *state) buildImages(ctx context.Context, root string) error {
 }
 
 // imageSources are what the Dockerfile copies, and itself.
-var imageSources = []string{"api", "cmd", "controllers", "internal", "trainer", "go.mod", "go.sum", "Dockerfile", ".dockerignore"}
+var imageSources = []string{"api", "cmd", "controllers", "internal", "trainer", "go.mod", "go.sum", "Dockerfile", ".dockerignore", ":!*_test.go"}
 
 // sourceKey changes with every file of the images that git knows or would add.
 func sourceKey(ctx context.Context, root string) (string, error) {

@@ -76,14 +76,26 @@ func (e environment) find(program string) string {
 	return program
 }
 
-// install brings the operator into the cluster with helm, as a user would.
+// install brings the operator into the cluster with helm, as a user would. Images keep their names from demo to demo, so
+// that only a change of the pod starts the new one.
 func (e environment) install(ctx context.Context) error {
-	repository, tag, _ := strings.Cut(e.operatorImage, ":")
-	trainerRepository, trainerTag, _ := strings.Cut(e.trainerImage, ":")
-	_, err := e.tool(ctx, "", "helm", "upgrade", "--install", "hrm-operator", "charts/hrm-operator",
+	args := []string{"upgrade", "--install", "hrm-operator", "charts/hrm-operator",
 		"--namespace", "hrm-system", "--create-namespace", "--wait", "--timeout", "3m",
-		"--set", "image.repository="+repository+",image.tag="+tag+",image.pullPolicy=IfNotPresent",
-		"--set", "trainerImage.repository="+trainerRepository+",trainerImage.tag="+trainerTag)
+		"--set-string", "podAnnotations.startedAt=" + time.Now().UTC().Format(time.RFC3339)}
+	for name, image := range map[string]string{"image": e.operatorImage, "trainerImage": e.trainerImage} {
+		colon := strings.LastIndex(image, ":")
+		if colon < 0 {
+			return fmt.Errorf("%s %q has no tag; name it as repository:tag in DEMO_OPERATOR_IMAGE and DEMO_TRAINER_IMAGE", name, image)
+		}
+		args = append(args, "--set", name+".repository="+image[:colon]+","+name+".tag="+image[colon+1:])
+	}
+	_, err := e.tool(ctx, "", "helm", args...)
+	return err
+}
+
+// clear removes an earlier demo's job, which might still train.
+func (e environment) clear(ctx context.Context) error {
+	_, err := e.tool(ctx, "", "kubectl", "delete", "namespace", namespace, "--ignore-not-found", "--wait")
 	return err
 }
 
@@ -99,10 +111,6 @@ metadata: {name: %s, namespace: %s}
 stringData: {AWS_ACCESS_KEY_ID: %q, AWS_SECRET_ACCESS_KEY: %q}
 `, namespace, secretName, namespace, e.variable("AWS_ACCESS_KEY_ID"), e.variable("AWS_SECRET_ACCESS_KEY"))
 	if _, err := e.tool(ctx, access, "kubectl", "apply", "-f", "-"); err != nil {
-		return err
-	}
-	// A job of the same name from an earlier demo is finished: training is what the demo shows.
-	if _, err := e.tool(ctx, job, "kubectl", "delete", "--ignore-not-found", "--wait", "-f", "-"); err != nil {
 		return err
 	}
 	out, err := e.tool(ctx, job, "kubectl", "apply", "-f", "-")

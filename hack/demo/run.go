@@ -20,15 +20,20 @@ const puzzles = "trainer/dataset/sudoku/testdata/norvig_sudoku10k.csv.gz"
 
 // onCluster goes from the operator's installation to a solved puzzle.
 func onCluster(ctx context.Context, t *timer, e environment) error {
-	var name, job string
-	err := errors.Join(
-		t.stage("put the puzzles into the bucket", func() error { return e.upload(ctx) }),
-		t.stage("install the operator with helm", func() error { return e.install(ctx) }),
-	)
-	if err != nil {
-		return err
+	for _, stage := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"clear away an earlier demo's job", e.clear},
+		{"put the puzzles into the bucket", e.upload},
+		{"install the operator with helm", e.install},
+	} {
+		if err := t.stage(stage.name, func() error { return stage.do(ctx) }); err != nil {
+			return err
+		}
 	}
-	if name, job, err = quickstart(e, "s3://"+e.bucket+"/puzzles/"+filepath.Base(puzzles)); err != nil {
+	name, job, err := quickstart(e, "s3://"+e.bucket+"/puzzles/"+filepath.Base(puzzles))
+	if err != nil {
 		return err
 	}
 	if err := t.stage("apply "+sample, func() error { return e.apply(ctx, job) }); err != nil {
@@ -73,10 +78,13 @@ func (e environment) upload(ctx context.Context) error {
 			return fmt.Errorf("make bucket %s: %w", e.bucket, err)
 		}
 	}
-	// Earlier checkpoints would be resumed, and there would be nothing to see.
-	for object := range client.ListObjects(ctx, e.bucket, minio.ListObjectsOptions{Prefix: prefix + "/checkpoints/", Recursive: true}) {
+	// An earlier demo's checkpoints would be resumed, and there would be nothing to see. Its dataset serves again.
+	for object := range client.ListObjects(ctx, e.bucket, minio.ListObjectsOptions{Prefix: prefix + "/", Recursive: true}) {
+		if strings.HasPrefix(object.Key, prefix+"/datasets/") {
+			continue
+		}
 		if err := errors.Join(object.Err, client.RemoveObject(ctx, e.bucket, object.Key, minio.RemoveObjectOptions{})); err != nil {
-			return fmt.Errorf("remove the last demo's checkpoint: %w", err)
+			return fmt.Errorf("remove what the last demo trained: %w", err)
 		}
 	}
 	_, err = client.FPutObject(ctx, e.bucket, "puzzles/"+filepath.Base(puzzles), puzzles, minio.PutObjectOptions{})
