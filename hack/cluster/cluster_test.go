@@ -61,10 +61,11 @@ func TestCluster(t *testing.T) {
 	})
 	t.Run("an evicted pod may finish", func(t *testing.T) { testEviction(t, s) })
 	t.Run("the S3 server can be taken away and comes back", func(t *testing.T) { testS3(t, s) })
+	t.Run("another cluster comes and goes beside it", func(t *testing.T) { testBeside(t, s) })
 	t.Run("up does nothing where a cluster runs", func(t *testing.T) {
-		holders := s.holders()
+		before := s.holders()
 		must(t, s.up(ctx))
-		if diff := cmp.Diff(holders, s.holders()); diff != "" {
+		if diff := cmp.Diff(before, s.holders()); diff != "" {
 			t.Error("up replaced the cluster")
 		}
 	})
@@ -151,6 +152,23 @@ func testS3(t *testing.T, s *state) {
 	}
 	must(t, s.s3(t.Context(), "start"))
 	must(t, httpOK(t.Context(), url))
+}
+
+// testBeside starts and removes a second node; both lay folders of their own over the same places.
+func testBeside(t *testing.T, s *state) {
+	other := &state{dir: s.dir + "-2", bin: s.bin}
+	t.Cleanup(func() { _ = other.down(context.Background()) })
+	must(t, other.s3(t.Context(), "start"))
+	must(t, other.down(t.Context()))
+	pid, err := s.holderPID()
+	must(t, err)
+	mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mounts", pid))
+	must(t, err)
+	for _, folder := range nodeFolders {
+		if !strings.Contains(string(mounts), " "+folder+" ") {
+			t.Errorf("the first cluster has lost its %s", folder)
+		}
+	}
 }
 
 func loadProbe(t *testing.T, s *state) {

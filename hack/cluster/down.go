@@ -22,7 +22,7 @@ func (s *state) down(ctx context.Context) error {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		left := s.removeCgroups()
-		if holders := s.holders(); len(holders)+len(left) == 0 {
+		if len(s.holders())+len(left) == 0 {
 			break
 		}
 		select {
@@ -60,8 +60,11 @@ func (s *state) removeFiles() error {
 			return fmt.Errorf("unmount %s: %w", mount, err)
 		}
 	}
-	for _, folder := range nodeFolders {
-		_ = syscall.Rmdir(folder) // fails unless it is empty
+	if len(holders(func(string) bool { return true })) == 0 {
+		// Under another cluster the kernel would take away what that one laid over them.
+		for _, folder := range nodeFolders {
+			_ = syscall.Rmdir(folder) // fails unless it is empty
+		}
 	}
 	return os.RemoveAll(s.dir)
 }

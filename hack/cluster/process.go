@@ -53,13 +53,16 @@ func (s *state) startHolder(ctx context.Context) error {
 }
 
 // holders returns the process numbers of this folder's holders, as the machine counts them.
-func (s *state) holders() []int {
+func (s *state) holders() []int { return holders(func(dir string) bool { return dir == s.dir }) }
+
+// holders returns the process numbers of the holders whose cluster's folder is wanted.
+func holders(wanted func(dir string) bool) []int {
 	var pids []int
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range files {
 		raw, _ := os.ReadFile(file)
 		args := strings.Split(strings.TrimRight(string(raw), "\x00"), "\x00")
-		if len(args) != 3 || args[1] != holderCommand || args[2] != s.dir {
+		if len(args) != 3 || args[1] != holderCommand || !wanted(args[2]) {
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
