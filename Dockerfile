@@ -2,7 +2,8 @@
 
 FROM golang:1.26-bookworm AS source
 WORKDIR /src
-ENV GOFLAGS="-buildvcs=false -trimpath"
+# The Makefile builds with the same tags: see there.
+ENV GOFLAGS="-buildvcs=false -trimpath -tags=netgo,osusergo"
 COPY go.mod go.sum ./
 COPY api api
 COPY cmd cmd
@@ -22,7 +23,7 @@ FROM source AS trainer-build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev libdnnl-dev ca-certificates
 COPY trainer trainer
 ARG VERSION=dev
-RUN CGO_ENABLED=1 go build -tags onednn -ldflags "-s -w -X main.version=$VERSION" -o /out/hrm ./cmd/hrm
+RUN CGO_ENABLED=1 go build -tags netgo,osusergo,onednn -ldflags "-s -w -X main.version=$VERSION" -o /out/hrm ./cmd/hrm
 
 FROM debian:bookworm-slim AS trainer
 RUN apt-get update && apt-get install -y --no-install-recommends libdnnl2 libgomp1 ca-certificates && rm -rf /var/lib/apt/lists/*

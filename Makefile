@@ -4,14 +4,15 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# With these tags Go's own resolver serves with cgo as without, so that what the binaries share is compiled once.
+TAGS := netgo,osusergo
 # The cpu device needs oneDNN; without it everything builds and the reference device serves.
-ONEDNN := $(shell test -f /usr/include/dnnl.h && command -v gcc >/dev/null && echo onednn)
-TAGS := $(if $(ONEDNN),-tags $(ONEDNN))
+ONEDNN := $(shell test -f /usr/include/dnnl.h && command -v gcc >/dev/null && echo ,onednn)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -ldflags "-s -w -X main.version=$(VERSION)"
 
 # With trimmed paths the image builds, which see other folders, find what was compiled outside, and the other way round.
-build images demo: export GOFLAGS := $(shell go env GOFLAGS) -trimpath
+build images demo: export GOFLAGS := $(shell go env GOFLAGS) -trimpath -tags=$(TAGS)
 
 .PHONY: help
 help: ## List the targets.
@@ -24,7 +25,7 @@ deps: ## Install the Debian packages that are missing (root on Debian).
 .PHONY: build
 build: ## Build hrm, kubectl-hrm and hrm-operator into bin/.
 	CGO_ENABLED=0 go build $(LDFLAGS) -o bin/hrm-operator ./cmd/hrm-operator
-	go build $(TAGS) $(LDFLAGS) -o bin/hrm ./cmd/hrm
+	go build -tags $(TAGS)$(ONEDNN) $(LDFLAGS) -o bin/hrm ./cmd/hrm
 	ln -sf hrm bin/kubectl-hrm
 
 .PHONY: test

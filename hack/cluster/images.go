@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 )
 
@@ -108,7 +106,11 @@ func (b builder) ensureBases(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(tree) }()
-	return b.commit(ctx, debianBase, golangBase, [][2]string{{runtime.GOROOT(), "/usr/local/go"}}, //nolint:staticcheck // the Go that runs this
+	goroot, err := output(ctx, "go", "env", "GOROOT")
+	if err != nil {
+		return err
+	}
+	return b.commit(ctx, debianBase, golangBase, [][2]string{{strings.TrimSpace(goroot), "/usr/local/go"}},
 		"PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOTOOLCHAIN=local", "GOPATH=/go")
 }
 
@@ -155,9 +157,9 @@ func (b builder) build(ctx context.Context, target, archive string) error {
 			args = append(args, "--volume", v[0]+":"+v[1])
 		}
 	}
-	for _, name := range []string{"GOPROXY", "GOFLAGS", "GONOSUMDB", "GONOSUMCHECK", "GOSUMDB", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
-		if value, err := exec.CommandContext(ctx, "go", "env", name).Output(); err == nil && len(strings.TrimSpace(string(value))) > 0 {
-			args = append(args, "--env", name+"="+strings.TrimSpace(string(value)))
+	for _, name := range []string{"GOPROXY", "GONOSUMDB", "GOSUMDB", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
+		if value := os.Getenv(name); value != "" {
+			args = append(args, "--env", name+"="+value)
 		}
 	}
 	if _, err := b.buildah(ctx, append(args, b.root)...); err != nil {
