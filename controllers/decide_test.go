@@ -189,6 +189,14 @@ func TestDisruptions_areCountedOverAllAttempts(t *testing.T) {
 	}
 }
 
+func TestDisruptions_doNotCountWhatTheUserSuspends(t *testing.T) {
+	job := builders.Job("a").Suspend(true).Status(func(s *v1alpha1.HRMTrainingJobStatus) { s.Disruptions = 1 }).Obj()
+	a := tried(job, 1, 0, with(builders.Pod("interrupted", 0).Exited(75, "", noon)))
+	if got := disruptionsSoFar(observation{job: job, attempts: []attempt{a}}); got != 1 {
+		t.Errorf("%d, want the 1 from before the job was suspended", got)
+	}
+}
+
 func TestRecord_survivesOnTheJob(t *testing.T) {
 	job := builders.Job("a").Obj()
 	want := record{number: 7, restarts: 3, disruptions: 2, started: ago(time.Hour)}

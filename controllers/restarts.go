@@ -76,10 +76,10 @@ func restartDelayLeft(o observation, next record) time.Duration {
 }
 
 // disruptionsSoFar counts disrupted pods over all attempts. Pods that are gone are remembered by the status, and by
-// the Jobs that came after them.
+// the Jobs that came after them. Pods that the operator itself is stopping do not count.
 func disruptionsSoFar(o observation) int32 {
 	n := o.job.Status.Disruptions
-	if current, ok := o.current(); ok {
+	if current, ok := o.current(); ok && current.job.DeletionTimestamp == nil && !suspendWanted(o.job) {
 		n = max(n, current.disruptions+disruptions(current.pods))
 	}
 	return n
