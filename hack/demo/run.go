@@ -137,16 +137,10 @@ func withoutCluster(ctx context.Context, t *timer) error {
 	if err := os.RemoveAll(store); err != nil {
 		return err
 	}
-	source, err := filepath.Abs(puzzles)
-	if err != nil {
-		return err
-	}
 	if err := t.stage("build the command line", func() error { return command(ctx, "make", "build") }); err != nil {
 		return err
 	}
-	err = t.stage("train", func() error {
-		return command(ctx, "bin/hrm", "train", "-f", sample, "--store", store, "--set", "spec.dataset.source.uri="+source)
-	})
+	err := t.stage("train", func() error { return command(ctx, "bin/hrm", "train", "-f", sample, "--store", store) })
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func check(ctx context.Context, t *timer) (reason, err error) {
 		}
 		// go run has no other way to tell what its program ended with.
 		if why, unsupported := strings.CutSuffix(strings.TrimSpace(said.String()), exitUnsupported); unsupported {
-			reason = errors.New(strings.TrimPrefix(strings.TrimSpace(why), "cluster: "))
+			reason = errors.New(strings.TrimPrefix(strings.TrimSpace(why), "cluster: a cluster cannot run here: "))
 			return nil
 		}
 		return fmt.Errorf("%w: %s", failed, said.String())
