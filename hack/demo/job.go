@@ -19,7 +19,8 @@ const (
 	sample     = "config/samples/sudoku-quickstart.yaml"
 	namespace  = "hrm-demo"
 	secretName = "hrm-s3"
-	prefix     = "quickstart"
+	// prefix is the demo's own part of the bucket, which may be the user's.
+	prefix = "hrm-demo"
 	// wantExact is the share of held-out boards that the quickstart must solve completely.
 	wantExact = 0.80
 )

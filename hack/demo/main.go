@@ -20,7 +20,8 @@ up    start what is needed, train the quickstart on it and solve a Sudoku
 down  remove all that up has started
 
 DEMO_CLUSTER=current uses the cluster of the current kubeconfig; DEMO_S3_ENDPOINT, DEMO_S3_BUCKET, AWS_ACCESS_KEY_ID and
-AWS_SECRET_ACCESS_KEY then name a bucket that its pods reach, DEMO_OPERATOR_IMAGE and DEMO_TRAINER_IMAGE the images.
+AWS_SECRET_ACCESS_KEY then name a bucket that its pods reach, DEMO_OPERATOR_IMAGE and DEMO_TRAINER_IMAGE the images. The
+demo then takes the namespaces hrm-demo, which it empties, and hrm-system, and what begins with hrm-demo/ in the bucket.
 `
 
 // exitUnsupported is how hack/cluster ends where no cluster can run.

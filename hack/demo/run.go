@@ -18,6 +18,9 @@ import (
 // puzzles are real Sudokus under an open licence; the folder's README names it.
 const puzzles = "trainer/dataset/sudoku/testdata/norvig_sudoku10k.csv.gz"
 
+// puzzlesKey is where they lie in the bucket.
+const puzzlesKey = prefix + "/puzzles.csv.gz"
+
 // onCluster goes from the operator's installation to a solved puzzle.
 func onCluster(ctx context.Context, t *timer, e environment) error {
 	for _, stage := range []struct {
@@ -32,7 +35,7 @@ func onCluster(ctx context.Context, t *timer, e environment) error {
 			return err
 		}
 	}
-	name, job, err := quickstart(e, "s3://"+e.bucket+"/puzzles/"+filepath.Base(puzzles))
+	name, job, err := quickstart(e, "s3://"+e.bucket+"/"+puzzlesKey)
 	if err != nil {
 		return err
 	}
@@ -79,15 +82,14 @@ func (e environment) upload(ctx context.Context) error {
 		}
 	}
 	// An earlier demo's checkpoints would be resumed, and there would be nothing to see. Its dataset serves again.
-	for object := range client.ListObjects(ctx, e.bucket, minio.ListObjectsOptions{Prefix: prefix + "/", Recursive: true}) {
-		if strings.HasPrefix(object.Key, prefix+"/datasets/") {
-			continue
-		}
-		if err := errors.Join(object.Err, client.RemoveObject(ctx, e.bucket, object.Key, minio.RemoveObjectOptions{})); err != nil {
-			return fmt.Errorf("remove what the last demo trained: %w", err)
+	for _, trained := range []string{"/checkpoints/", "/latest.json", "/best.json", "/metrics.jsonl"} {
+		for object := range client.ListObjects(ctx, e.bucket, minio.ListObjectsOptions{Prefix: prefix + trained, Recursive: true}) {
+			if err := errors.Join(object.Err, client.RemoveObject(ctx, e.bucket, object.Key, minio.RemoveObjectOptions{})); err != nil {
+				return fmt.Errorf("remove what the last demo trained: %w", err)
+			}
 		}
 	}
-	_, err = client.FPutObject(ctx, e.bucket, "puzzles/"+filepath.Base(puzzles), puzzles, minio.PutObjectOptions{})
+	_, err = client.FPutObject(ctx, e.bucket, puzzlesKey, puzzles, minio.PutObjectOptions{})
 	return err
 }
 
