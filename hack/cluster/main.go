@@ -28,6 +28,8 @@ Usage: go run ./hack/cluster COMMAND      (from the project's root)
   node add|cut    add a second node, a machine of its own to the first; or end all of it at once, like a power cut
   part stop|start NAME [2]
                   kill one of the programs that status lists, on the second node if so said; start it as it was
+  pack PROGRAM IMAGE FILE
+                  make a docker-archive of an image that holds one static program
   status          say what runs; exit status 1 if anything does not
   env             print shell lines that point kubectl, aws and hrm at the cluster
   down            leave no process, mount, interface, cgroup or file behind
@@ -88,6 +90,8 @@ func run(ctx context.Context, args []string) error {
 		return s.buildImages(ctx, ".")
 	case "load":
 		return s.load(ctx, rest...)
+	case "pack":
+		return packProgram(rest[0], rest[1], rest[2])
 	case "status":
 		return s.status()
 	case "env":
@@ -133,6 +137,7 @@ var arguments = map[string]func(rest []string) bool{
 	"check": none, "deps": none, "up": none, "images": none, "status": none, "env": none,
 	"tools": func([]string) bool { return true },
 	"load":  func(rest []string) bool { return len(rest) > 0 },
+	"pack":  func(rest []string) bool { return len(rest) == 3 },
 	"node":  func(rest []string) bool { return len(rest) == 1 && (rest[0] == "add" || rest[0] == "cut") },
 	"part": func(rest []string) bool {
 		return (len(rest) == 2 || len(rest) == 3 && rest[2] == "2") && (rest[0] == "start" || rest[0] == "stop") && slices.Contains(daemons, rest[1])
