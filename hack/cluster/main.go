@@ -19,8 +19,8 @@ Usage: go run ./hack/cluster COMMAND      (from the project's root)
 
   check           install what is missing and say whether a cluster can run here
   deps            install the Debian packages that are missing (root)
-  tools [NAME…]   build what the cache lacks of etcd, kube-apiserver, kubectl, versitygw, kubelet, … (all if none is
-                  named) and print the folder that holds them
+  tools [NAME…]   build what the cache lacks of etcd, kube-apiserver, kubectl, versitygw, kubelet, … (a cluster's, if
+                  none is named; kwok and kueue have to be) and print the folder that holds them
   up              start the cluster, over whatever a killed one left; quick if it runs
   images          build the project's images from its Dockerfile, and load them if the cluster runs
   load FILE…      load docker-archives into the cluster
