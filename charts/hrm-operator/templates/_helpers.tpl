@@ -60,13 +60,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   verbs: [create, get, list, patch, watch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [delete, get, list, watch]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [create, delete, get, list, watch]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 - apiGroups: [hrm.dev]
   resources: [hrmtrainingjobs]
   verbs: [delete, get, list, watch]
@@ -79,6 +79,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [create, get, list, patch, watch]
+- apiGroups: [scheduling.k8s.io]
+  resources: [workloads]
+  verbs: [create]
 {{- end -}}
 
 {{/* The operator's own account, as the subject of a binding. */}}
