@@ -386,7 +386,7 @@ func (w *world) expect(name string, want outcome) {
 	if end.Type != want.condition || end.Reason != want.reason || !strings.Contains(end.Message, want.message) {
 		w.Errorf("ended %s/%s: %q; want %s/%s: …%q…", end.Type, end.Reason, end.Message, want.condition, want.reason, want.message)
 	}
-	got := outcome{attempts: s.Attempts, restarts: s.Restarts, disruptions: s.Disruptions, stalls: stalls(s)}
+	got := outcome{attempts: s.Attempts, restarts: s.Restarts, disruptions: s.Disruptions, stalls: s.Stalls}
 	if got.attempts != want.attempts || got.restarts != want.restarts || got.disruptions != want.disruptions || got.stalls != want.stalls {
 		w.Errorf("attempts %d, restarts %d, disruptions %d, stalls %d; want %d, %d, %d, %d", got.attempts, got.restarts, got.disruptions,
 			got.stalls, want.attempts, want.restarts, want.disruptions, want.stalls)
@@ -475,5 +475,3 @@ func (w *world) gone(job string) {
 		return nil
 	})
 }
-
-func stalls(v1alpha1.HRMTrainingJobStatus) int32 { return 0 }
