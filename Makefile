@@ -16,7 +16,7 @@ build images demo: export GOFLAGS := $(shell go env GOFLAGS) -trimpath -tags=$(T
 
 .PHONY: help
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
 
 .PHONY: deps
 deps: ## Install the Debian packages that are missing (root on Debian).
@@ -31,6 +31,10 @@ build: ## Build hrm, kubectl-hrm and hrm-operator into bin/.
 .PHONY: test
 test: deps ## Run all tests.
 	hack/test.sh
+
+.PHONY: e2e
+e2e: deps ## Make faults on a real cluster: all cases, RUN=Suspend those of that name, ALL=1 the long ones too.
+	HRM_E2E=$(if $(ALL),all,1) go test -v -count=1 -timeout 85m -parallel 3 -run '$(or $(RUN),.)' ./hack/e2e | grep -v '^=== '
 
 .PHONY: lint
 lint: ## Check formatting and vet the code, with and without the cpu device.

@@ -25,7 +25,7 @@ func TestEviction(t *testing.T) {
 	w.awaitStep(job, 300)
 	w.fault(job, func() {
 		pod := w.runningPod(job, 0)
-		w.must(cluster.clientset.PolicyV1().Evictions(w.namespace).Evict(w.ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod.Name}}))
+		w.must(cluster.clientset.PolicyV1().Evictions(w.namespace).Evict(w.ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}))
 	})
 	w.expect(job, disturbed)
 }
@@ -38,7 +38,7 @@ func TestEvictionOfOneOfTwo(t *testing.T) {
 			w.awaitStep(job, 300)
 			w.fault(job, func() {
 				pod := w.runningPod(job, rank)
-				w.must(cluster.clientset.PolicyV1().Evictions(w.namespace).Evict(w.ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod.Name}}))
+				w.must(cluster.clientset.PolicyV1().Evictions(w.namespace).Evict(w.ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}))
 			})
 			want := disturbed
 			want.nodes = 2

@@ -338,9 +338,11 @@ func (w *world) fault(name string, do func()) {
 			if before[pod.UID] || rankOf(pod) != 0 {
 				continue
 			}
-			if found := goingOn.FindStringSubmatch(w.logs(pod)); found != nil {
-				from, _ = strconv.ParseInt(found[1], 10, 64)
+			found := goingOn.FindStringSubmatch(w.logs(pod))
+			if found == nil {
+				continue
 			}
+			from, _ = strconv.ParseInt(found[1], 10, 64)
 			if pod.Status.StartTime == nil || job.Status.Progress == nil || job.Status.Progress.LastUpdate == nil {
 				continue
 			}
