@@ -32,13 +32,10 @@ const (
 	Done             Phase = "Done"
 )
 
-// Interruption is why a process ended that did nothing wrong.
-type Interruption string
-
-// The interruptions: a process was asked to stop, or it stopped only because another one of its group did.
+// Interruption says why a process that exits with code 75 stopped.
 const (
-	Terminated Interruption = "Terminated"
-	PeerLost   Interruption = "PeerLost"
+	Terminated = "Terminated" // it was told to by SIGTERM, and has saved
+	PeerLost   = "PeerLost"   // only because a peer was lost
 )
 
 // Checkpoint names a complete checkpoint in the store.
@@ -50,6 +47,12 @@ type Checkpoint struct {
 
 // Report is one look at a run. A figure that is not known yet is absent, never zero.
 type Report struct {
+	// Job is "namespace/name" and Attempt the number of the attempt that the process belongs to, as its environment
+	// says: they tell the report of a process from that of another one that got its address later.
+	Job     string `json:"job,omitempty"`
+	Attempt int32  `json:"attempt,omitempty"`
+	Nodes   int    `json:"nodes,omitempty"` // processes that train together
+
 	Step       int64   `json:"step"`
 	TotalSteps int64   `json:"totalSteps,omitempty"`
 	Epoch      float64 `json:"epoch,omitempty"`
@@ -67,11 +70,9 @@ type Report struct {
 	BestCheckpoint *Checkpoint `json:"bestCheckpoint,omitempty"`
 	DatasetURI     string      `json:"datasetURI,omitempty"`
 
-	// Nodes is the number of processes that train together.
-	Nodes int `json:"nodes,omitempty"`
+	// Interruption is Terminated or PeerLost if the run was interrupted. Only termination messages carry it.
+	Interruption string `json:"interruption,omitempty"`
 
-	// Interruption says why a process that can go on later has ended. Only termination messages carry it.
-	Interruption Interruption `json:"interruption,omitempty"`
 	// Message is the reason a run ended, when it ended with an error. Only termination messages carry it.
 	Message string `json:"message,omitempty"`
 }

@@ -75,7 +75,7 @@ func (a *app) train(ctx context.Context, f trainFlags) error {
 }
 
 // interruption says why a process ended that did nothing wrong: it was asked to, or another one of its group had ended.
-func interruption(ctx context.Context, err error) apiprogress.Interruption {
+func interruption(ctx context.Context, err error) string {
 	switch {
 	case exitCode(err) != exitInterrupted:
 		return ""
@@ -103,6 +103,7 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 		return err
 	}
 	place.Listen = f.rendezvousListen
+	tracker.Place(os.Getenv(jobVariable), place.Attempt, place.Size)
 	if f.listen != "" {
 		if _, err := progress.Serve(ctx, f.listen, tracker); err != nil {
 			return configurationError{err}

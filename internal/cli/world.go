@@ -84,7 +84,6 @@ func label(log *slog.Logger, env func(string) string) *slog.Logger {
 
 // join meets the other processes of the job.
 func join(ctx context.Context, w collective.World, tracker *progress.Tracker) (collective.Group, error) {
-	tracker.Group(w.Size)
 	group, err := collective.Join(ctx, w, collective.Timing{}, tracker.Note)
 	if err != nil {
 		return nil, mismatch(err)

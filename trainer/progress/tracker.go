@@ -103,9 +103,9 @@ func (t *Tracker) Saved(c progress.Checkpoint, best bool) {
 	})
 }
 
-// Group says how many processes train together.
-func (t *Tracker) Group(size int) {
-	t.change(func(r *progress.Report) { r.Nodes = size })
+// Place says which job and attempt the process belongs to, as its environment says, and how many train together.
+func (t *Tracker) Place(job string, attempt, nodes int) {
+	t.change(func(r *progress.Report) { r.Job, r.Attempt, r.Nodes = job, int32(attempt), nodes })
 }
 
 // Finished records that the run had come to its end before this process began.
