@@ -58,6 +58,7 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if err := r.resume(ctx); err != nil {
 		return nil, errors.Join(err, r.network.Close())
 	}
+	r.watch.lap(partCheckpoint)
 	return r, nil
 }
 

@@ -236,6 +236,7 @@ func (r *run) saveDue(step int64) bool {
 // rest of the group would wait for it in vain.
 func (r *run) finish(ctx context.Context) error {
 	r.Tracker.Phase(apiprogress.Saving)
+	defer r.watch.lap(partCheckpoint)
 	if r.Group.Rank() != 0 {
 		if err := r.Group.Barrier(ctx); err != nil {
 			return fmt.Errorf("wait for the last checkpoint: %w", err)
@@ -248,7 +249,6 @@ func (r *run) finish(ctx context.Context) error {
 	if err := r.saver.wait(wait); err != nil {
 		return err
 	}
-	r.watch.lap(partCheckpoint)
 	if err := r.Group.Barrier(r.Group.Context()); err != nil {
 		// Everything is saved: whoever comes again finds that the job is done.
 		r.Tracker.Note(fmt.Sprintf("the last checkpoint is saved, but not all ranks have heard of it: %v", err))
