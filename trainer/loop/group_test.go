@@ -19,6 +19,7 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/collective"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
+	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/reference"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 	trainerprogress "github.com/hrm-operator/hrm-operator/trainer/progress"
@@ -35,8 +36,6 @@ type nodes struct {
 	stopRank int
 	stopStep int64
 	losses   *[]float64
-	// source, if not nil, wraps each rank's source of examples.
-	source func(rank int, s Source) Source
 }
 
 // observer hears of a rank's steps.
@@ -251,4 +250,101 @@ func lossCurve(t *testing.T, store objectstore.Store) []float64 {
 		}
 	}
 	return out
+}
+
+// together runs something at every rank of a group.
+func together(t *testing.T, size int, do func(group collective.Group) error) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, errs := l.Addr().String(), make(chan error)
+	l.Close()
+	for rank := range size {
+		go func() {
+			world := collective.World{Job: "tiny", Rank: rank, Size: size, Rendezvous: address, Listen: address}
+			group, err := collective.Join(t.Context(), world, collective.Timing{}, func(string) {})
+			if err == nil {
+				err = do(group)
+				_ = group.Close(err)
+			}
+			errs <- err
+		}()
+	}
+	for range size {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// prepared is a rank that is ready to train.
+func prepared(t *testing.T, data [2]*dataset.Dataset, group collective.Group) (*run, error) {
+	store, err := objectstore.OpenDir(t.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	o := &observer{show: func(progress.Report) {}}
+	return prepare(t.Context(), Options{
+		Spec: tinyJob(t), Train: data[0], Test: data[1], Device: reference.New(), Store: store, Now: time.Now, Group: group,
+		Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{}), Tracker: trainerprogress.NewTracker(time.Now, o),
+	})
+}
+
+// A loss that is no number at one rank stops all of them at the same step, with the weights of the step before.
+func TestNodes_stopAtALossThatIsNoNumber(t *testing.T) {
+	data := tinyData(t)
+	together(t, 2, func(group collective.Group) error {
+		r, err := prepared(t, data, group)
+		if err != nil {
+			return err
+		}
+		if err := r.trainer.Step(group.Context()); err != nil {
+			return err
+		}
+		before, err := r.trainer.fingerprint()
+		if err != nil {
+			return err
+		}
+		if group.Rank() == 1 {
+			for i := range r.trainer.carry.halted {
+				r.trainer.carry.halted[i] = false
+			}
+			zH := r.trainer.arrays["zH"]
+			poison := slices.Repeat([]float32{float32(math.NaN())}, zH.Len())
+			if err := device.WriteFloats(zH, 0, poison); err != nil {
+				return err
+			}
+		}
+		var diverged *NotFiniteError
+		if err := r.trainer.Step(group.Context()); !errors.As(err, &diverged) || diverged.Step != 2 {
+			return fmt.Errorf("rank %d: got %v, want the loss of step 2 to be no number", group.Rank(), err)
+		}
+		after, err := r.trainer.fingerprint()
+		if err == nil && !slices.Equal(before, after) {
+			err = fmt.Errorf("rank %d: the weights were changed", group.Rank())
+		}
+		return err
+	})
+}
+
+// Weights that differ between ranks are nobody's model: they are not saved.
+func TestNodes_doNotSaveWeightsThatDiffer(t *testing.T) {
+	data := tinyData(t)
+	together(t, 2, func(group collective.Group) error {
+		r, err := prepared(t, data, group)
+		if err != nil {
+			return err
+		}
+		if group.Rank() == 1 {
+			if err := device.WriteFloats(r.network.parameters["lm_head.weight"], 3, []float32{1}); err != nil {
+				return err
+			}
+		}
+		if err := r.trainer.replicas(group.Context()); err == nil || !strings.Contains(err.Error(), "ranks 1 differ") {
+			return fmt.Errorf("rank %d: got %v, want to be told that rank 1 differs", group.Rank(), err)
+		}
+		return nil
+	})
 }
