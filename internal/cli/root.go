@@ -50,13 +50,22 @@ func run(ctx context.Context, args []string, version string, in io.Reader, out, 
 	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
-		fmt.Fprintln(errOut, "Error:", err)
+		a.complain(err)
 		var usage usageError
 		if errors.As(err, &usage) {
 			fmt.Fprintf(errOut, "See '%s --help'.\n", root.CommandPath())
 		}
 	}
 	return exitCode(err)
+}
+
+// complain says why the command failed: in a cluster as a line of the log, like all others there.
+func (a *app) complain(err error) {
+	if os.Getenv(jobVariable) != "" {
+		a.log.Error(err.Error())
+		return
+	}
+	fmt.Fprintln(a.err, "Error:", err)
 }
 
 // root assembles the command tree.
