@@ -18,7 +18,6 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -105,11 +104,9 @@ func newWorld(t *testing.T, port int) *world {
 // startOperator runs the operator until stop is called.
 func (w *world) startOperator() {
 	w.t.Helper()
-	cacheOptions := CacheOptions()
-	cacheOptions.DefaultNamespaces = map[string]cache.Config{w.namespace: {}}
 	manager, err := ctrl.NewManager(controlPlane, ctrl.Options{
 		Scheme:                  scheme,
-		Cache:                   cacheOptions,
+		Cache:                   CacheOptions(w.namespace),
 		Metrics:                 server.Options{BindAddress: "0"},
 		Controller:              config.Controller{SkipNameValidation: ptr.To(true)},
 		GracefulShutdownTimeout: ptr.To(5 * time.Second),
@@ -122,7 +119,7 @@ func (w *world) startOperator() {
 		w.t.Fatal(err)
 	}
 	reconciler := &Reconciler{
-		Client: manager.GetClient(), Live: manager.GetAPIReader(), Recorder: manager.GetEventRecorder("hrm-operator"),
+		Client: manager.GetClient(), Live: manager.GetAPIReader(),
 		Clock: clock.RealClock{}, Poller: poller,
 		Config: Config{TrainerImage: "trainer:test", OperatorNamespace: "hrm-system", NetworkPolicies: true},
 	}
@@ -222,7 +219,7 @@ func (w *world) change(name string, edit func(*v1alpha1.HRMTrainingJobSpec)) {
 // pod plays the Job controller and the kubelet: it makes a pod of the attempt with the given status.
 func (w *world) pod(attempt *batchv1.Job, b *builders.PodBuilder) {
 	w.t.Helper()
-	pod := b.OwnedBy(attempt).Obj()
+	pod := b.OwnedBy(attempt).New()
 	status := pod.Status
 	w.create(pod)
 	pod.Status = status
