@@ -12,6 +12,9 @@ import (
 // Port is where a training pod serves Path.
 const Port = 8080
 
+// RendezvousPort is where rank 0 of a job with several pods meets the others.
+const RendezvousPort = 29400
+
 // Path is the address of the report below a pod's Port.
 const Path = "/progress"
 
@@ -27,6 +30,15 @@ const (
 	Training         Phase = "Training"
 	Saving           Phase = "Saving"
 	Done             Phase = "Done"
+)
+
+// Interruption is why a process ended that did nothing wrong.
+type Interruption string
+
+// The interruptions: a process was asked to stop, or it stopped only because another one of its group did.
+const (
+	Terminated Interruption = "Terminated"
+	PeerLost   Interruption = "PeerLost"
 )
 
 // Checkpoint names a complete checkpoint in the store.
@@ -55,6 +67,11 @@ type Report struct {
 	BestCheckpoint *Checkpoint `json:"bestCheckpoint,omitempty"`
 	DatasetURI     string      `json:"datasetURI,omitempty"`
 
+	// Nodes is the number of processes that train together.
+	Nodes int `json:"nodes,omitempty"`
+
+	// Interruption says why a process that can go on later has ended. Only termination messages carry it.
+	Interruption Interruption `json:"interruption,omitempty"`
 	// Message is the reason a run ended, when it ended with an error. Only termination messages carry it.
 	Message string `json:"message,omitempty"`
 }
