@@ -3,6 +3,7 @@ package collective
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 )
@@ -23,6 +24,9 @@ type Group interface {
 	Broadcast(ctx context.Context, data []byte) ([]byte, error)
 	// Barrier returns when all ranks have called it.
 	Barrier(ctx context.Context) error
+	// Silence is how long the quietest of the peers that this process watches has given no sign of life. It may be called
+	// from any goroutine.
+	Silence() time.Duration
 	// Close leaves the group. Peers that still wait for this one are told the reason; nil is the regular end.
 	Close(reason error) error
 }
@@ -72,6 +76,9 @@ func (Single) Broadcast(_ context.Context, data []byte) ([]byte, error) { return
 
 // Barrier returns at once.
 func (Single) Barrier(context.Context) error { return nil }
+
+// Silence is 0: nobody is watched.
+func (Single) Silence() time.Duration { return 0 }
 
 // Close does nothing.
 func (Single) Close(error) error { return nil }

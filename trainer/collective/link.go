@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,11 +23,13 @@ type link struct {
 	once    sync.Once
 	err     error // why the link has ended; read it after done
 	silence time.Duration
+	heard   atomic.Int64 // when the other side was last heard of, in nanoseconds since 1970
 }
 
 // newLink takes over a connection.
 func newLink(conn net.Conn, t Timing) *link {
 	l := &link{conn: conn, frames: make(chan frame, 8), done: make(chan struct{}), silence: t.Silence}
+	l.heard.Store(time.Now().UnixNano())
 	go l.read()
 	go l.beat(t.Heartbeat)
 	return l
@@ -58,6 +61,9 @@ func (l *link) read() {
 	for {
 		_ = l.conn.SetReadDeadline(time.Now().Add(l.silence))
 		f, err := readFrame(l.conn)
+		if err == nil {
+			l.heard.Store(time.Now().UnixNano())
+		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			l.end(fmt.Errorf("no sign of life for %s", l.silence))

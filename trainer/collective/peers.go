@@ -113,6 +113,15 @@ func (g *group) Size() int { return g.size }
 // Context implements [Group].
 func (g *group) Context() context.Context { return g.ctx }
 
+// Silence implements [Group].
+func (g *group) Silence() time.Duration {
+	longest := time.Duration(0)
+	for _, l := range g.links {
+		longest = max(longest, time.Since(time.Unix(0, l.heard.Load())))
+	}
+	return longest
+}
+
 // AllReduce implements [Group]: the arrays travel as one.
 func (g *group) AllReduce(ctx context.Context, arrays []device.Array) error {
 	g.flat = g.flat[:0]
