@@ -108,7 +108,11 @@ func (r *run) firstState(ctx context.Context) (*State, apiprogress.Checkpoint, e
 	if r.Group.Rank() != 0 {
 		return &State{}, apiprogress.Checkpoint{}, nil
 	}
-	state, from, err := r.Checkpoints.Latest(ctx, r.Tracker.Note)
+	var from apiprogress.Checkpoint
+	state, err := Patiently(ctx, r.Tracker.Note, r.Backoff, func() (state *State, err error) {
+		state, from, err = r.Checkpoints.Latest(ctx, r.Tracker.Note)
+		return state, err
+	})
 	if err != nil || state != nil {
 		return state, from, err
 	}
@@ -148,7 +152,7 @@ func (r *run) restore(ctx context.Context, state *State, from apiprogress.Checkp
 		if key == "" {
 			continue
 		}
-		old, err := readAll(ctx, r.Store, key)
+		old, err := Patiently(ctx, r.Tracker.Note, r.Backoff, func() ([]byte, error) { return readAll(ctx, r.Store, key) })
 		if err != nil {
 			return err
 		}

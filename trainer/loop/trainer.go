@@ -29,7 +29,7 @@ type Hyperparameters struct {
 type NotFiniteError struct{ Step int64 }
 
 func (e *NotFiniteError) Error() string {
-	return fmt.Sprintf("the loss of step %d is not a finite number; the last checkpoint is from before it: lower spec.training.learningRate or lengthen spec.training.warmupSteps", e.Step)
+	return fmt.Sprintf("the loss of step %d is not a finite number; the last checkpoint is from before it, and going on from there comes to the same: lower spec.training.learningRate or lengthen spec.training.warmupSteps", e.Step)
 }
 
 // carry is what stays with a row from segment to segment, for all rows of the global batch; the states zH and zL stay on
