@@ -4,10 +4,12 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+comma := ,
 # With these tags Go's own resolver serves with cgo as without, so that what the binaries share is compiled once.
 TAGS := netgo,osusergo
-# The cpu device needs oneDNN; without it everything builds and the reference device serves.
-ONEDNN := $(shell test -f /usr/include/dnnl.h && command -v gcc >/dev/null && echo ,onednn)
+# The cpu device needs oneDNN and several processes need Gloo; without them everything builds, the reference device serves
+# and one process trains.
+LIBRARIES := $(addprefix $(comma),$(shell hack/tags.sh))
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -ldflags "-s -w -X main.version=$(VERSION)"
 
@@ -25,7 +27,7 @@ deps: ## Install the Debian packages that are missing (root on Debian).
 .PHONY: build
 build: ## Build hrm, kubectl-hrm and hrm-operator into bin/.
 	CGO_ENABLED=0 go build $(LDFLAGS) -o bin/hrm-operator ./cmd/hrm-operator
-	go build -tags $(TAGS)$(ONEDNN) $(LDFLAGS) -o bin/hrm ./cmd/hrm
+	go build -tags $(TAGS)$(LIBRARIES) $(LDFLAGS) -o bin/hrm ./cmd/hrm
 	ln -sf hrm bin/kubectl-hrm
 
 .PHONY: test
@@ -33,7 +35,7 @@ test: deps ## Run all tests.
 	hack/test.sh
 
 .PHONY: lint
-lint: ## Check formatting and vet the code, with and without the cpu device.
+lint: ## Check formatting and vet the code, with and without the cpu device and Gloo.
 	hack/lint.sh
 
 .PHONY: generate manifests

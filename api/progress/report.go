@@ -12,6 +12,9 @@ import (
 // Port is where a training pod serves Path.
 const Port = 8080
 
+// RendezvousPort is where rank 0 of a job with several pods meets the others.
+const RendezvousPort = 29400
+
 // Path is the address of the report below a pod's Port.
 const Path = "/progress"
 
@@ -29,10 +32,13 @@ const (
 	Done             Phase = "Done"
 )
 
-// Interruption says why a process that exits with code 75 stopped.
+// Interruption is why a process ended that did nothing wrong.
+type Interruption string
+
+// The interruptions: a process was asked to stop, or it stopped only because another one of its group did.
 const (
-	Terminated = "Terminated" // it was told to by SIGTERM, and has saved
-	PeerLost   = "PeerLost"   // only because a peer was lost
+	Terminated Interruption = "Terminated"
+	PeerLost   Interruption = "PeerLost"
 )
 
 // Checkpoint names a complete checkpoint in the store.
@@ -67,9 +73,8 @@ type Report struct {
 	BestCheckpoint *Checkpoint `json:"bestCheckpoint,omitempty"`
 	DatasetURI     string      `json:"datasetURI,omitempty"`
 
-	// Interruption is Terminated or PeerLost if the run was interrupted. Only termination messages carry it.
-	Interruption string `json:"interruption,omitempty"`
-
+	// Interruption says why a process that can go on later has ended. Only termination messages carry it.
+	Interruption Interruption `json:"interruption,omitempty"`
 	// Message is the reason a run ended, when it ended with an error. Only termination messages carry it.
 	Message string `json:"message,omitempty"`
 }

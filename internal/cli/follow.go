@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
@@ -83,9 +83,9 @@ func (f *follower) once(ctx context.Context, answered func()) (enough bool, err 
 	for event := range changes.ResultChan() {
 		job, ok := event.Object.(*v1alpha1.HRMTrainingJob)
 		switch {
-		case event.Type == watch.Deleted:
+		case event.Type == apiwatch.Deleted:
 			return false, errDeleted
-		case !ok || event.Type == watch.Error:
+		case !ok || event.Type == apiwatch.Error:
 			return false, nil // expired: what is now is read again
 		}
 		if enough, err := f.show(job); enough || err != nil {

@@ -57,6 +57,9 @@ func OpenS3(ctx context.Context, c S3Config) (Store, error) {
 	if c.Bucket == "" {
 		return nil, fmt.Errorf("open bucket at %s: no bucket is named: set storage.bucket", endpoint)
 	}
+	if err := CheckPrefix(c.Prefix); err != nil {
+		return nil, fmt.Errorf("open bucket %s at %s: correct storage.prefix: %w", c.Bucket, endpoint, err)
+	}
 	if c.Region == "" {
 		c.Region = os.Getenv("AWS_REGION")
 	}
@@ -90,7 +93,7 @@ func (s *s3) check(ctx context.Context) error {
 	defer cancel()
 	o := minio.ListObjectsOptions{Prefix: s.prefix, MaxKeys: 1, Recursive: true}
 	if first, ok := <-s.client.Client.ListObjects(ctx, s.config.Bucket, o); ok && first.Err != nil {
-		return s.explain("open", "", first.Err)
+		return s.explain(ctx, "open", "", first.Err)
 	}
 	return nil
 }
@@ -149,7 +152,7 @@ func (s *s3) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
 	}
 	r, o, _, err := s.client.GetObject(ctx, s.config.Bucket, s.prefix+key, minio.GetObjectOptions{})
 	if err != nil {
-		return nil, Info{}, s.explain("read", key, err)
+		return nil, Info{}, s.explain(ctx, "read", key, err)
 	}
 	return &download{ctx: ctx, store: s, key: key, etag: o.ETag, size: o.Size, body: r}, s.info(key, o), nil
 }
@@ -165,7 +168,7 @@ func (s *s3) Stat(ctx context.Context, key string) (Info, error) {
 	}
 	o, err := s.client.StatObject(ctx, s.config.Bucket, s.prefix+key, minio.StatObjectOptions{})
 	if err != nil {
-		return Info{}, s.explain("describe", key, err)
+		return Info{}, s.explain(ctx, "describe", key, err)
 	}
 	return s.info(key, o), nil
 }
@@ -190,19 +193,22 @@ func (s *s3) Put(ctx context.Context, key string, r io.Reader, size int64, c Con
 		if c.IfMatch != "" && minio.ToErrorResponse(err).Code == minio.NoSuchKey {
 			err = minio.ErrorResponse{Code: minio.PreconditionFailed}
 		}
-		return Info{}, s.explain("write", key, err)
+		return Info{}, s.explain(ctx, "write", key, err)
 	}
 	return Info{Key: key, Size: size, ETag: u.ETag}, nil
 }
 
 // List implements [Store].
 func (s *s3) List(ctx context.Context, prefix string) ([]Info, error) {
+	if err := checkListPrefix(prefix); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var all []Info
 	for o := range s.client.Client.ListObjects(ctx, s.config.Bucket, minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: true}) {
 		if o.Err != nil {
-			return nil, s.explain("list", prefix, o.Err)
+			return nil, s.explain(ctx, "list", prefix, o.Err)
 		}
 		key := strings.TrimPrefix(o.Key, s.prefix)
 		if checkKey(key) == nil {
@@ -221,5 +227,5 @@ func (s *s3) Delete(ctx context.Context, key string) error {
 	if err == nil || minio.ToErrorResponse(err).Code == minio.NoSuchKey {
 		return nil
 	}
-	return s.explain("delete", key, err)
+	return s.explain(ctx, "delete", key, err)
 }

@@ -65,7 +65,7 @@ func (d *download) resume(cause error) error {
 	body, _, _, err := d.store.client.GetObject(d.ctx, d.store.config.Bucket, d.store.prefix+d.key, o)
 	if err != nil {
 		d.body = io.NopCloser(bytes.NewReader(nil))
-		return d.store.explain("read", d.key, err)
+		return d.store.explain(d.ctx, "read", d.key, err)
 	}
 	d.body = body
 	return nil
