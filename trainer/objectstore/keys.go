@@ -81,8 +81,8 @@ func ReadAll(ctx context.Context, s Store, key string, limit int64) ([]byte, Inf
 	if info.Size > limit {
 		return nil, info, fmt.Errorf("%s has %d bytes, more than the %d that it may have", s.URI(key), info.Size, limit)
 	}
-	raw := make([]byte, info.Size)
-	if _, err := io.ReadFull(r, raw); err != nil {
+	raw, err := readExactly(r, info.Size)
+	if err != nil {
 		return nil, info, fmt.Errorf("read %s: %w", s.URI(key), err)
 	}
 	return raw, info, nil
@@ -91,4 +91,19 @@ func ReadAll(ctx context.Context, s Store, key string, limit int64) ([]byte, Inf
 // PutBytes stores content under key.
 func PutBytes(ctx context.Context, s Store, key string, content []byte, c Condition) (Info, error) {
 	return s.Put(ctx, key, bytes.NewReader(content), int64(len(content)), c)
+}
+
+// readExactly reads size bytes, but takes memory only as they arrive: a server may lie about the size.
+func readExactly(r io.Reader, size int64) ([]byte, error) {
+	const first = 1 << 20
+	data := make([]byte, min(size, first))
+	for done := int64(0); ; {
+		n, err := io.ReadFull(r, data[done:])
+		if done += int64(n); err != nil || done == size {
+			return data[:done], err
+		}
+		grown := make([]byte, min(size, 2*done))
+		copy(grown, data)
+		data = grown
+	}
 }

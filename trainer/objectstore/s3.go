@@ -1,6 +1,7 @@
 package objectstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -33,6 +34,8 @@ type S3Config struct {
 	AccessKeyID, SecretAccessKey string
 	// MaxRetries bounds the attempts of one request; 0 means 10. The context bounds them too.
 	MaxRetries int
+	// IdleTimeout bounds how long the server may be silent in the middle of a request; 0 means IdleTimeout.
+	IdleTimeout time.Duration
 }
 
 // s3 is a bucket below a prefix.
@@ -66,7 +69,7 @@ func OpenS3(ctx context.Context, c S3Config) (Store, error) {
 	if c.Region == "" && c.Endpoint != "" && !strings.HasSuffix(endpoint, ".amazonaws.com") {
 		c.Region = "us-east-1"
 	}
-	transport, err := newTransport(c.CA, secure)
+	transport, err := newTransport(c, secure)
 	if err != nil {
 		return nil, err
 	}
@@ -109,11 +112,14 @@ func splitEndpoint(endpoint string) (host string, secure bool, err error) {
 	return u.Host, u.Scheme == "https", nil
 }
 
-func newTransport(ca []byte, secure bool) (*http.Transport, error) {
+func newTransport(c S3Config, secure bool) (*http.Transport, error) {
 	t, err := minio.DefaultTransport(secure)
 	if err != nil {
 		return nil, fmt.Errorf("prepare connections to the store: %w", err)
 	}
+	idle := cmp.Or(c.IdleTimeout, IdleTimeout)
+	t.DialContext, t.ResponseHeaderTimeout = DialIdle(idle), idle
+	ca := c.CA
 	if len(ca) == 0 {
 		return t, nil
 	}
