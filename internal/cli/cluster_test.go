@@ -20,8 +20,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/internal/testing/apiserver"
 	"github.com/hrm-operator/hrm-operator/internal/testing/builders"
-	"github.com/hrm-operator/hrm-operator/internal/testing/controlplane"
 )
 
 // patience is how long a test waits for what must happen.
@@ -52,12 +52,12 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	controlPlane.once.Do(func() { controlPlane.env, controlPlane.err = controlplane.Start(controlplane.CRDs()) })
+	controlPlane.once.Do(func() { controlPlane.env, controlPlane.err = apiserver.Start(apiserver.CRDs()) })
 	if controlPlane.err != nil {
 		t.Fatal(controlPlane.err)
 	}
 	f := &fixture{t: t, kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
-	if err := controlplane.Kubeconfig(controlPlane.env, f.kubeconfig); err != nil {
+	if err := apiserver.Kubeconfig(controlPlane.env, f.kubeconfig); err != nil {
 		t.Fatal(err)
 	}
 	f.wire = f.cutIn()

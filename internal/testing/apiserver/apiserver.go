@@ -1,16 +1,16 @@
-// Package controlplane runs a real etcd and kube-apiserver for tests. No controller and no kubelet runs: tests play them.
-package controlplane
+// Package apiserver runs a real etcd and kube-apiserver for tests, and nothing else: they play the controllers and kubelets.
+package apiserver
 
 import (
-	"bytes"
+	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/hrm-operator/hrm-operator/internal/testing/controlplane"
 )
 
 // Start starts a control plane with the CRDs of the given folders and files. It ends with the environment's Stop.
@@ -47,14 +47,7 @@ func assetsDir() (string, error) {
 	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
 		return dir, nil
 	}
-	var problem bytes.Buffer
-	build := exec.Command("go", "run", "./hack/cluster", "tools", "etcd", "kube-apiserver", "kubectl")
-	build.Dir, build.Stderr = root(), &problem
-	out, err := build.Output()
-	if err != nil {
-		return "", fmt.Errorf("build etcd and kube-apiserver: %w: %s; or set KUBEBUILDER_ASSETS to a folder that holds them", err, problem.String())
-	}
-	return strings.TrimSpace(string(out)), nil
+	return controlplane.EnsureTools(context.Background(), root(), "etcd", "kube-apiserver", "kubectl")
 }
 
 func root() string {
