@@ -54,3 +54,12 @@ func root() string {
 	_, here, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(here), "..", "..", "..")
 }
+
+// Kubectl is the path of a kubectl of the same version.
+func Kubectl() string {
+	assets, err := assetsDir()
+	if err != nil {
+		return "kubectl"
+	}
+	return filepath.Join(assets, "kubectl")
+}
