@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) dataCommand() *cobra.Command {
-	return group("data", "Build and inspect datasets", group("build", "Build a dataset", a.buildSudokuCommand()), a.inspectCommand())
+	return group("data", "Build and inspect datasets", group("build", "Build a dataset", a.buildSudokuCommand()), a.inspectCommand(), a.sampleCommand())
 }
 
 func (a *app) buildSudokuCommand() *cobra.Command {
@@ -62,9 +62,7 @@ that has no solution, or several, ends the build with its line number and exit c
 	flags.Int32Var(&maxBlanks, "max-blanks", 0, "fill in blanks until at most so many remain")
 	flags.Int32Var(&minRating, "min-rating", 0, "leave out puzzles that are rated easier")
 	flags.Int64Var(&spec.Seed, "seed", 0, "seed of the split, the subsample and the augmentations")
-	flags.StringVar(&store.endpoint, "endpoint", "", "URL of the S3 service; empty is Amazon's")
-	flags.StringVar(&store.region, "region", "", "region of the bucket")
-	flags.BoolVar(&store.pathStyle, "path-style", true, "put the bucket into the path of S3 addresses")
+	store.addBucket(c)
 	return c
 }
 

@@ -31,16 +31,28 @@ type configurationError struct{ error }
 
 func (e configurationError) Unwrap() error { return e.error }
 
+// statusError ends the process with a status of its own: that of a job that was watched, for example. Nothing is printed
+// if it wraps no error.
+type statusError struct {
+	status int
+	error
+}
+
+func (e statusError) Unwrap() error { return e.error }
+
 // exitCode maps an error to what the process answers.
 func exitCode(err error) int {
 	var usage usageError
 	var configuration configurationError
 	var data *dataset.DataError
+	var status statusError
 	var diverged *loop.NotFiniteError
 	var lost *collective.PeerLostError
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &status):
+		return status.status
 	case errors.As(err, &diverged):
 		// The same step from the same checkpoint comes to the same numbers: trying again will not help.
 		return exitConfiguration

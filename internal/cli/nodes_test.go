@@ -22,16 +22,6 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 )
 
-// asCommand, in the environment, makes the test binary the hrm command: the tests of several processes start it.
-const asCommand = "HRM_TEST_COMMAND"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) != "" {
-		os.Exit(Main(append([]string{"hrm"}, os.Args[1:]...), "test", os.Stdin, os.Stdout, os.Stderr))
-	}
-	os.Exit(m.Run())
-}
-
 const nodesJob = `
 apiVersion: hrm.dev/v1alpha1
 kind: HRMTrainingJob
