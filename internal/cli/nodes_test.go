@@ -73,14 +73,14 @@ type process struct {
 }
 
 // start starts a rank.
-func (g *gang) start(rank int, env ...string) *process {
+func (g *gang) start(rank int) *process {
 	g.t.Helper()
 	p := &process{done: make(chan struct{})}
 	p.spoken = sync.NewCond(&p.mu)
 	p.cmd = exec.Command(os.Args[0], "train", "-f", g.job, "--store", g.store, "--scratch", filepath.Join(g.scratch, fmt.Sprint(rank)),
 		"--device", "reference", "--rendezvous-listen", g.listen)
-	p.cmd.Env = append(append(os.Environ(), asCommand+"=1", "HRM_JOB=test/tiny", "HRM_ATTEMPT=1", "HRM_WORLD_SIZE=2",
-		fmt.Sprintf("HRM_RANK=%d", rank), "HRM_RENDEZVOUS="+g.listen), env...)
+	p.cmd.Env = append(os.Environ(), asCommand+"=1", "HRM_JOB=test/tiny", "HRM_ATTEMPT=1", "HRM_WORLD_SIZE=2",
+		fmt.Sprintf("HRM_RANK=%d", rank), "HRM_RENDEZVOUS="+g.listen)
 	out, err := p.cmd.StderrPipe()
 	if err == nil {
 		err = p.cmd.Start()

@@ -93,8 +93,8 @@ func (g *group) lose(lost *PeerLostError) {
 	if g.rank != 0 {
 		return
 	}
-	first := context.Cause(g.ctx)
-	if first != error(lost) {
+	var first *PeerLostError
+	if !errors.As(context.Cause(g.ctx), &first) || first != lost {
 		return
 	}
 	for rank, l := range g.links {

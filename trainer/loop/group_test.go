@@ -319,7 +319,7 @@ func TestNodes_stopAtALossThatIsNoNumber(t *testing.T) {
 		}
 		var diverged *NotFiniteError
 		if err := r.trainer.Step(group.Context()); !errors.As(err, &diverged) || diverged.Step != 2 {
-			return fmt.Errorf("rank %d: got %v, want the loss of step 2 to be no number", group.Rank(), err)
+			return fmt.Errorf("rank %d: want the loss of step 2 to be no number: %w", group.Rank(), err)
 		}
 		after, err := r.trainer.fingerprint()
 		if err == nil && !slices.Equal(before, after) {
@@ -343,7 +343,7 @@ func TestNodes_doNotSaveWeightsThatDiffer(t *testing.T) {
 			}
 		}
 		if err := r.trainer.replicas(group.Context()); err == nil || !strings.Contains(err.Error(), "ranks 1 differ") {
-			return fmt.Errorf("rank %d: got %v, want to be told that rank 1 differs", group.Rank(), err)
+			return fmt.Errorf("rank %d: want to be told that rank 1 differs: %w", group.Rank(), err)
 		}
 		return nil
 	})
