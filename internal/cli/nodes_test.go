@@ -248,3 +248,21 @@ func TestNodes_noticeAFrozenPeer(t *testing.T) {
 		t.Errorf("rank 1 ends with %d:\n%s", code, both[1].said())
 	}
 }
+
+// A process whose peers do not come says who is missing and waits until it is asked to stop.
+func TestNodes_waitForOneAnother(t *testing.T) {
+	for rank, missing := range []string{"waiting for rank 1", "waiting for rank 0"} {
+		t.Run(fmt.Sprintf("rank %d", rank), func(t *testing.T) {
+			alone := newGang(t, 3).start(rank)
+			if !alone.hears(missing) {
+				t.Fatal(alone.said())
+			}
+			if err := alone.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if code := alone.code(); code != exitInterrupted {
+				t.Errorf("ends with %d, want %d:\n%s", code, exitInterrupted, alone.said())
+			}
+		})
+	}
+}

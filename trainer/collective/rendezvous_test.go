@@ -19,13 +19,13 @@ type idle struct{ aborted chan struct{} }
 
 func openIdle(string, int, int) (transport, error) { return &idle{make(chan struct{})}, nil }
 
-func (*idle) addresses() []byte         { return []byte("here") }
-func (*idle) connect([][]byte) error    { return nil }
-func (*idle) allReduce([]float32) error { return nil }
-func (*idle) broadcast([]byte) error    { return nil }
-func (*idle) close()                    {}
-func (i *idle) barrier() error          { <-i.aborted; return errors.New("aborted") }
-func (i *idle) abort()                  { abortOnce(i.aborted) }
+func (*idle) addresses() []byte      { return []byte("here") }
+func (*idle) connect([][]byte) error { return nil }
+func (*idle) allReduce([]byte) error { return nil }
+func (*idle) broadcast([]byte) error { return nil }
+func (*idle) close()                 {}
+func (i *idle) barrier() error       { <-i.aborted; return errors.New("aborted") }
+func (i *idle) abort()               { abortOnce(i.aborted) }
 func (*idle) allGather(own []byte, sizes []int) ([]byte, error) {
 	return bytes.Repeat(own, len(sizes)), nil
 }
