@@ -100,7 +100,7 @@ func (g *group) lose(lost *PeerLostError) {
 	}
 	for rank, l := range g.links {
 		if rank != lost.Rank {
-			go func() { _ = l.send(jsonFrame(kindLost, lost, "")) }()
+			go func() { _ = l.send(jsonFrame(kindLost, PeerLostError{lost.Rank, clip(lost.Reason)}, "")) }()
 		}
 	}
 }

@@ -274,6 +274,18 @@ func TestGroup_missesAPeerThatFallsSilent(t *testing.T) {
 	}
 }
 
+// However long the reason is for which a rank stops, the others hear which one it was.
+func TestGroup_tellsOfALossWithALongReason(t *testing.T) {
+	groups := newMeeting(t, 3).all()
+	if err := groups[2].Close(errors.New(strings.Repeat("\x01", 10_000))); err != nil {
+		t.Fatal(err)
+	}
+	var lost *PeerLostError
+	if err := groups[1].Barrier(t.Context()); !errors.As(err, &lost) || lost.Rank != 2 {
+		t.Errorf("got %v, want the loss of rank 2", err)
+	}
+}
+
 func TestGroup_missesRankZero(t *testing.T) {
 	groups := newMeeting(t, 2).all()
 	if err := groups[0].Close(errors.New("out of memory")); err != nil {
