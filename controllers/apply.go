@@ -95,6 +95,7 @@ func (r *Reconciler) applyChildren(ctx context.Context, o observation) error {
 func upToDate(want, have client.Object) bool {
 	have = have.DeepCopyObject().(client.Object)
 	have.GetObjectKind().SetGroupVersionKind(want.GetObjectKind().GroupVersionKind())
+	have.SetCreationTimestamp(want.GetCreationTimestamp()) // times are compared even if none is wanted
 	return equality.Semantic.DeepDerivative(want, have)
 }
 

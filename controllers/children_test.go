@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
@@ -159,6 +160,7 @@ func TestUpToDate_seesWhatIsMissingOnly(t *testing.T) {
 	want := headlessService(builders.Job("a").Obj())
 	have := want.DeepCopy()
 	have.TypeMeta.Kind = ""
+	have.CreationTimestamp = metav1.NewTime(noon)
 	have.Annotations = map[string]string{"someone": "else"}
 	have.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
 	if !upToDate(want, have) {

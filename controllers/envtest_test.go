@@ -88,11 +88,7 @@ type world struct {
 
 func newWorld(t *testing.T, port int) *world {
 	t.Helper()
-	c, err := client.New(controlPlane, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, ctx: t.Context(), client: c, port: port}
+	w := &world{t: t, ctx: t.Context(), client: directClient(t), port: port}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "world-"}}
 	w.create(ns)
 	w.namespace = ns.Name
