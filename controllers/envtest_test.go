@@ -54,6 +54,9 @@ func TestMain(m *testing.M) {
 			ErrorIfCRDPathMissing: true,
 			Scheme:                scheme,
 		}
+		env.ControlPlane.GetAPIServer().Configure().
+			Append("feature-gates", "GenericWorkload=true,GangScheduling=true").
+			Append("runtime-config", "scheduling.k8s.io/v1alpha1=true")
 		if controlPlane, err = env.Start(); err != nil {
 			fmt.Fprintln(os.Stderr, "start etcd and kube-apiserver:", err)
 			return 1
