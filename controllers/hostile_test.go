@@ -176,7 +176,7 @@ func TestStatus_keepsAHostileReportWithinTheAPI(t *testing.T) {
 	w.submit(builders.Job("hostile"))
 	w.pod(w.attempt("hostile-1"), builders.Pod("hostile-1-0", 0).Running("127.0.0.1", time.Now()))
 	job := w.awaitCondition("hostile", v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonTraining)
-	if p := job.Status.Progress; p == nil || p.Step != 0 || p.Phase != "" || len(p.StepOfTotal) > 64 {
+	if p := job.Status.Progress; p == nil || p.Step != 0 || p.Activity != "" || len(p.StepOfTotal) > 64 {
 		t.Errorf("progress %+v", p)
 	}
 }

@@ -127,7 +127,7 @@ func TestDeletedJob_leavesNoPodBehind(t *testing.T) {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		return fmt.Errorf("the pod is still there (%v)", err)
+		return errors.Join(errors.New("the pod is still there"), err)
 	})
 }
 

@@ -124,8 +124,8 @@ func TestFigures_phaseAndDatasetAreProgressBeforeTraining(t *testing.T) {
 		{progress.Report{Phase: progress.Training, Step: 1, DatasetURI: "s3://hrm/data"}, true},
 	} {
 		figures(&status, c.report, at(i))
-		if got := status.Progress.LastUpdate.Time.Equal(at(i).Time); got != c.news || status.Progress.Phase != string(c.report.Phase) {
-			t.Errorf("report %d: news %t in phase %s, want %t", i, got, status.Progress.Phase, c.news)
+		if got := status.Progress.LastUpdate.Time.Equal(at(i).Time); got != c.news || status.Progress.Activity != string(c.report.Phase) {
+			t.Errorf("report %d: news %t in phase %s, want %t", i, got, status.Progress.Activity, c.news)
 		}
 	}
 }
