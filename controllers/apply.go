@@ -73,46 +73,72 @@ func (r *Reconciler) applyChildren(ctx context.Context, o observation) error {
 		return err
 	}
 	for _, want := range wanted {
-		have := o.child(want)
-		if have != nil && upToDate(want, have) {
-			continue
-		}
-		if have == nil {
-			if err := r.mayCreate(ctx, o.job, want); err != nil {
-				return err
-			}
-		} else if !metav1.IsControlledBy(have, o.job) {
-			return &foreignError{kindOf(want), want.GetName()}
-		}
-		if err := r.applyObject(ctx, want); err != nil {
+		if err := r.applyChild(ctx, o, want); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (r *Reconciler) applyChild(ctx context.Context, o observation, want client.Object) error {
+	have := o.child(want)
+	if have == nil {
+		var err error
+		// What exists nevertheless is newer than the cache, or has lost the label that brings it there.
+		if have, err = r.create(ctx, o.job, want); err != nil || have == nil {
+			return err
+		}
+	}
+	if upToDate(want, have) {
+		return nil
+	}
+	if !metav1.IsControlledBy(have, o.job) {
+		return &foreignError{kindOf(want), want.GetName()}
+	}
+	return r.applyObject(ctx, want)
+}
+
 // upToDate says whether everything that is wanted is there; what others added is theirs.
 func upToDate(want, have client.Object) bool {
 	have = have.DeepCopyObject().(client.Object)
 	have.GetObjectKind().SetGroupVersionKind(want.GetObjectKind().GroupVersionKind())
-	have.SetCreationTimestamp(want.GetCreationTimestamp()) // times are compared even if none is wanted
+	// Times and numbers are compared even if none is wanted.
+	have.SetCreationTimestamp(want.GetCreationTimestamp())
+	have.SetGeneration(want.GetGeneration())
 	return equality.Semantic.DeepDerivative(want, have)
 }
 
-// mayCreate looks past the cache, which holds the operator's own objects only, for someone else's object of that name.
-func (r *Reconciler) mayCreate(ctx context.Context, job *v1alpha1.HRMTrainingJob, want client.Object) error {
-	have := want.DeepCopyObject().(client.Object)
-	err := r.Live.Get(ctx, client.ObjectKeyFromObject(want), have)
+// create creates a child, or returns the one that exists already. The cache holds the operator's own objects only:
+// whether a name is taken by someone else's object is known when the apiserver refuses it.
+func (r *Reconciler) create(ctx context.Context, job *v1alpha1.HRMTrainingJob, want client.Object) (client.Object, error) {
+	err := r.Client.Create(ctx, want.DeepCopyObject().(client.Object), fieldOwner)
+	if err == nil {
+		return nil, nil
+	}
+	if !apierrors.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("create %s %s: %w", kindOf(want), want.GetName(), err)
+	}
+	return r.taken(ctx, job, want)
+}
+
+// taken returns the object that has a child's name already, if it is the job's own.
+func (r *Reconciler) taken(ctx context.Context, job *v1alpha1.HRMTrainingJob, want client.Object) (client.Object, error) {
+	taken, err := r.Client.Scheme().New(want.GetObjectKind().GroupVersionKind())
+	if err != nil {
+		return nil, err
+	}
+	have := taken.(client.Object)
+	err = r.Live.Get(ctx, client.ObjectKeyFromObject(want), have)
 	if apierrors.IsNotFound(err) {
-		return nil
+		return nil, &movedError{kindOf(want) + " " + want.GetName()}
 	}
 	if err != nil {
-		return fmt.Errorf("look for %s %s: %w", kindOf(want), want.GetName(), err)
+		return nil, fmt.Errorf("look at %s %s: %w", kindOf(want), want.GetName(), err)
 	}
 	if !metav1.IsControlledBy(have, job) {
-		return &foreignError{kindOf(want), want.GetName()}
+		return nil, &foreignError{kindOf(want), want.GetName()}
 	}
-	return nil
+	return have, nil
 }
 
 // applyObject is one server-side apply.
@@ -139,7 +165,8 @@ func (r *Reconciler) startAttempt(ctx context.Context, o observation, p plan) er
 	}
 	err := r.createJob(ctx, job)
 	if apierrors.IsAlreadyExists(err) {
-		return r.mayCreate(ctx, o.job, job)
+		_, err := r.taken(ctx, o.job, job)
+		return err
 	}
 	if err != nil {
 		return fmt.Errorf("create Job %s: %w", job.Name, err)
@@ -184,7 +211,8 @@ func (r *Reconciler) sweep(ctx context.Context, job types.NamespacedName) error 
 	return r.evict(ctx, straysOf(nil, pods.Items))
 }
 
-// checkUnmoved compares the observation with the apiserver itself.
+// checkUnmoved compares the observation with the apiserver itself. The first attempt needs no look at the Jobs: another
+// first attempt would have the same name.
 func (r *Reconciler) checkUnmoved(ctx context.Context, o observation) error {
 	var live v1alpha1.HRMTrainingJob
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(o.job), &live); err != nil {
@@ -192,6 +220,9 @@ func (r *Reconciler) checkUnmoved(ctx context.Context, o observation) error {
 	}
 	if live.UID != o.job.UID || live.ResourceVersion != o.job.ResourceVersion {
 		return &movedError{"job " + o.job.Name}
+	}
+	if live.Status.Attempts == 0 && len(o.attempts) == 0 {
+		return nil
 	}
 	var jobs batchv1.JobList
 	if err := r.Live.List(ctx, &jobs, client.InNamespace(o.job.Namespace), client.MatchingLabels(selectorLabels(o.job))); err != nil {

@@ -160,7 +160,7 @@ func TestUpToDate_seesWhatIsMissingOnly(t *testing.T) {
 	want := headlessService(builders.Job("a").Obj())
 	have := want.DeepCopy()
 	have.TypeMeta.Kind = ""
-	have.CreationTimestamp = metav1.NewTime(noon)
+	have.UID, have.ResourceVersion, have.Generation, have.CreationTimestamp = "service", "1", 1, metav1.Now()
 	have.Annotations = map[string]string{"someone": "else"}
 	have.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
 	if !upToDate(want, have) {

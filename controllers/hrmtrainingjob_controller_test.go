@@ -102,6 +102,39 @@ func TestLostChildren_comeBackWhileTheJobRuns(t *testing.T) {
 	}
 }
 
+func TestChildren_areWrittenOnlyWhenTheyDiffer(t *testing.T) {
+	w := newWorld(t, 1)
+	w.submit(builders.Job("calm"))
+	attempt := w.attempt("calm-1")
+	children := []client.Object{&corev1.Service{}, &corev1.ConfigMap{}, &networkingv1.NetworkPolicy{}}
+	for _, child := range children {
+		w.get("calm", child)
+	}
+	w.pod(attempt, builders.Pod("calm-1-0", 0).Running("127.0.0.1", time.Now()))
+	w.awaitCondition("calm", v1alpha1.ConditionRunning, metav1.ConditionTrue, v1alpha1.ReasonPreparingDataset)
+	for _, child := range children {
+		before := len(child.GetManagedFields())
+		w.get("calm", child)
+		if after := child.GetManagedFields(); len(after) != before || after[0].Operation != metav1.ManagedFieldsOperationUpdate {
+			t.Errorf("%T was applied again: %v", child, after)
+		}
+	}
+
+	var service corev1.Service
+	w.get("calm", &service)
+	service.Labels = nil
+	if err := w.client.Update(w.ctx, &service); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(func() error {
+		w.get("calm", &service)
+		if service.Labels[jobLabel] != "calm" {
+			return fmt.Errorf("labels %v", service.Labels)
+		}
+		return nil
+	})
+}
+
 func TestFailure_startsTheNextAttemptUntilRestartsAreUsedUp(t *testing.T) {
 	w := newWorld(t, 1)
 	w.submit(builders.Job("fragile").MaxRestarts(1))

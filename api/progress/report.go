@@ -12,6 +12,9 @@ import (
 // Port is where a training pod serves Path.
 const Port = 8080
 
+// RendezvousPort is where rank 0 of a job with several pods meets the others.
+const RendezvousPort = 29400
+
 // Path is the address of the report below a pod's Port.
 const Path = "/progress"
 

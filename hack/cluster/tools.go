@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,12 +36,18 @@ var tools = map[string]tool{
 	"coredns":                 {"coredns", "."},
 	"helm":                    {"helm", "helm.sh/helm/v4/cmd/helm"},
 	"versitygw":               {"versitygw", "github.com/versity/versitygw/cmd/versitygw"},
+	"kwok":                    {"kwok", "sigs.k8s.io/kwok/cmd/kwok"},
+	"kueue":                   {"kueue", "sigs.k8s.io/kueue/cmd/kueue"},
 }
 
 // buildOrder puts first what others wait for: the tests need etcd, the apiserver and the S3 server.
 var buildOrder = []string{
 	"etcd", "kube-apiserver", "kubectl", "versitygw", "kubelet", "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns", "helm",
 }
+
+// byName are built only when they are named: no cluster needs them, but the tests and benchmarks that play its nodes or
+// its queues do.
+var byName = []string{"kwok", "kueue"}
 
 // cacheDir is where built programs are kept between runs.
 func cacheDir() (string, error) {
@@ -55,7 +62,7 @@ func cacheDir() (string, error) {
 }
 
 // ensureTools builds the named programs that the cache lacks and returns the folder that holds them all.
-// No names mean every tool.
+// No names mean every tool of a cluster.
 func ensureTools(ctx context.Context, root string, names []string) (string, error) {
 	names, err := inBuildOrder(names)
 	if err != nil {
@@ -101,6 +108,8 @@ func ensureTool(ctx context.Context, root, bin, name string) error {
 	return nil
 }
 
+func allTools() []string { return slices.Concat(buildOrder, byName) }
+
 // inBuildOrder checks the names and sorts them.
 func inBuildOrder(names []string) ([]string, error) {
 	if len(names) == 0 {
@@ -109,12 +118,12 @@ func inBuildOrder(names []string) ([]string, error) {
 	wanted := map[string]bool{}
 	for _, name := range names {
 		if _, ok := tools[name]; !ok {
-			return nil, fmt.Errorf("unknown tool %q; known are %s", name, strings.Join(buildOrder, ", "))
+			return nil, fmt.Errorf("unknown tool %q; known are %s", name, strings.Join(allTools(), ", "))
 		}
 		wanted[name] = true
 	}
 	var ordered []string
-	for _, name := range buildOrder {
+	for _, name := range allTools() {
 		if wanted[name] {
 			ordered = append(ordered, name)
 		}
@@ -129,7 +138,7 @@ func toolsDir(root string) (string, error) {
 		return "", err
 	}
 	h := sha256.New()
-	for _, name := range buildOrder {
+	for _, name := range allTools() {
 		key, err := moduleKey(root, tools[name].module)
 		if err != nil {
 			return "", err
