@@ -44,8 +44,8 @@ var warnings = map[string]bool{
 // dies in between is followed by one that finds the same transition and sends the same events again. Their names make
 // the second time do nothing: they are made of the version of the job that the transition begins at.
 func (r *Reconciler) send(ctx context.Context, job *v1alpha1.HRMTrainingJob, all []notice) error {
-	for i, n := range all {
-		err := r.Client.Create(ctx, r.event(job, n, i))
+	for _, n := range all {
+		err := r.Client.Create(ctx, r.event(job, n))
 		switch {
 		case err == nil, apierrors.IsAlreadyExists(err):
 		case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsNotFound(err):
@@ -58,9 +58,9 @@ func (r *Reconciler) send(ctx context.Context, job *v1alpha1.HRMTrainingJob, all
 	return nil
 }
 
-// event names the i-th event of the transition that begins at job.
-func (r *Reconciler) event(job *v1alpha1.HRMTrainingJob, n notice, i int) *eventsv1.Event {
-	hash := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d/%s/%s", job.UID, job.ResourceVersion, i, n.reason, n.action))
+// event names the event of the transition that begins at job.
+func (r *Reconciler) event(job *v1alpha1.HRMTrainingJob, n notice) *eventsv1.Event {
+	hash := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%s/%s", job.UID, job.ResourceVersion, n.reason, n.action))
 	name := strings.TrimRight(clip(job.Name, maxEventName), "-.") + "." + hex.EncodeToString(hash[:8])
 	return &eventsv1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: job.Namespace, Name: name},

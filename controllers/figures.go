@@ -29,7 +29,7 @@ func figures(status *v1alpha1.HRMTrainingJobStatus, report progress.Report, now 
 	case status.Progress == nil || newPlace || !sameProgress(*status.Progress, next):
 		next.LastUpdate = &now
 		status.Progress = &next
-	case status.Progress.Phase != next.Phase:
+	case status.Progress.Activity != next.Activity:
 		next.LastUpdate = status.Progress.LastUpdate
 		status.Progress = &next
 	}
@@ -46,7 +46,7 @@ func figures(status *v1alpha1.HRMTrainingJobStatus, report progress.Report, now 
 
 func progressStatus(r progress.Report) v1alpha1.ProgressStatus {
 	s := v1alpha1.ProgressStatus{
-		Phase:             phase(r.Phase),
+		Activity:          activity(r.Phase),
 		Step:              max(0, r.Step),
 		TotalSteps:        max(0, r.TotalSteps),
 		Epoch:             rate(r.Epoch),
@@ -65,8 +65,8 @@ func progressStatus(r progress.Report) v1alpha1.ProgressStatus {
 	return s
 }
 
-// phase keeps those that are known.
-func phase(p progress.Phase) string {
+// activity keeps the phases that are known.
+func activity(p progress.Phase) string {
 	switch p {
 	case progress.PreparingDataset, progress.Training, progress.Saving, progress.Done:
 		return string(p)
@@ -78,8 +78,8 @@ func phase(p progress.Phase) string {
 // again and again and makes no step gets nowhere.
 func sameProgress(a, b v1alpha1.ProgressStatus) bool {
 	trains := func(p string) bool { return p == string(progress.Training) || p == string(progress.Saving) }
-	if trains(a.Phase) && trains(b.Phase) {
-		a.Phase = b.Phase
+	if trains(a.Activity) && trains(b.Activity) {
+		a.Activity = b.Activity
 	}
 	for _, s := range []*v1alpha1.ProgressStatus{&a, &b} {
 		s.LastUpdate, s.EstimatedCompletion, s.SamplesPerSecond = nil, nil, ""

@@ -110,11 +110,11 @@ type StallStatus struct {
 
 // ProgressStatus is how far training has come. Numbers that are not whole are decimal strings.
 type ProgressStatus struct {
-	// phase the training process reports: PreparingDataset, Training, Saving or Done.
+	// activity that the training process reports: PreparingDataset, Training, Saving or Done.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
-	Phase string `json:"phase,omitempty"`
+	Activity string `json:"activity,omitempty"`
 	// step of the optimizer that was done last.
 	// +optional
 	Step int64 `json:"step,omitempty"`

@@ -226,6 +226,9 @@ func (b *PodBuilder) Deleted(at time.Time) *PodBuilder {
 	return b
 }
 
+// On binds the pod to a node.
+func (b *PodBuilder) On(node string) *PodBuilder { b.pod.Spec.NodeName = node; return b }
+
 // Created sets when the pod was made.
 func (b *PodBuilder) Created(at time.Time) *PodBuilder {
 	b.pod.CreationTimestamp = metav1.NewTime(at)
