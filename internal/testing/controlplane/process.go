@@ -53,7 +53,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 func (p *Process) Alive() error {
 	select {
 	case <-p.ended:
-		return fmt.Errorf("%s ended: %v; its log ends:\n%s", p.Name, p.err, p.tail())
+		return fmt.Errorf("%s ended: %s; its log ends:\n%s", p.Name, p.cmd.ProcessState, p.tail())
 	default:
 		return nil
 	}
