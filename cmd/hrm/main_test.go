@@ -139,7 +139,7 @@ func TestExitCodes(t *testing.T) {
 		"contradiction":          {strings.Replace(tinyJob, "numHeads: 2", "numHeads: 3", 1), 78, "numHeads"},
 		"missing puzzles":        {strings.Replace(tinyJob, "norvig_sudoku10k", "none", 1), 65, "none.csv.gz"},
 		"broken puzzles":         {strings.Replace(tinyJob, "../../trainer/dataset/sudoku/testdata/norvig_sudoku10k.csv.gz", broken, 1), 65, broken + ":2"},
-		"training that blows up": {strings.Replace(tinyJob, `"1e-3"`, `"1", weightDecay: "1e6"`, 1), 70, "lower spec.training.learningRate"},
+		"training that blows up": {strings.Replace(tinyJob, `"1e-3"`, `"1", weightDecay: "1e6"`, 1), 78, "lower spec.training.learningRate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := hrm(t, c.job, t.TempDir()).CombinedOutput()
