@@ -20,13 +20,13 @@ USER 65532:65532
 ENTRYPOINT ["/hrm-operator"]
 
 FROM source AS trainer-build
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev libdnnl-dev ca-certificates
+RUN apt-get update && apt-get install -y --no-install-recommends gcc g++ libc6-dev libdnnl-dev libgloo-dev ca-certificates
 COPY trainer trainer
 ARG VERSION=dev
-RUN CGO_ENABLED=1 go build -tags netgo,osusergo,onednn -ldflags "-s -w -X main.version=$VERSION" -o /out/hrm ./cmd/hrm
+RUN CGO_ENABLED=1 go build -tags netgo,osusergo,onednn,gloo -ldflags "-s -w -X main.version=$VERSION" -o /out/hrm ./cmd/hrm
 
 FROM debian:bookworm-slim AS trainer
-RUN apt-get update && apt-get install -y --no-install-recommends libdnnl2 libgomp1 ca-certificates && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends libdnnl2 libgomp1 libgloo0 ca-certificates && rm -rf /var/lib/apt/lists/*
 COPY --from=trainer-build /out/hrm /usr/local/bin/hrm
 USER 65532:65532
 # Everything the trainer writes goes to a mounted folder: the root file system may be read-only.

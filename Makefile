@@ -4,10 +4,12 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+comma := ,
 # With these tags Go's own resolver serves with cgo as without, so that what the binaries share is compiled once.
 TAGS := netgo,osusergo
-# The cpu device needs oneDNN; without it everything builds and the reference device serves.
-ONEDNN := $(shell test -f /usr/include/dnnl.h && command -v gcc >/dev/null && echo ,onednn)
+# The cpu device needs oneDNN and several processes need Gloo; without them everything builds, the reference device serves
+# and one process trains.
+LIBRARIES := $(addprefix $(comma),$(shell hack/tags.sh))
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -ldflags "-s -w -X main.version=$(VERSION)"
 
@@ -16,7 +18,7 @@ build images demo: export GOFLAGS := $(shell go env GOFLAGS) -trimpath -tags=$(T
 
 .PHONY: help
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
 
 .PHONY: deps
 deps: ## Install the Debian packages that are missing (root on Debian).
@@ -25,15 +27,19 @@ deps: ## Install the Debian packages that are missing (root on Debian).
 .PHONY: build
 build: ## Build hrm, kubectl-hrm and hrm-operator into bin/.
 	CGO_ENABLED=0 go build $(LDFLAGS) -o bin/hrm-operator ./cmd/hrm-operator
-	go build -tags $(TAGS)$(ONEDNN) $(LDFLAGS) -o bin/hrm ./cmd/hrm
+	go build -tags $(TAGS)$(LIBRARIES) $(LDFLAGS) -o bin/hrm ./cmd/hrm
 	ln -sf hrm bin/kubectl-hrm
 
 .PHONY: test
 test: deps ## Run all tests.
 	hack/test.sh
 
+.PHONY: e2e
+e2e: deps ## Make faults on a real cluster: all cases, RUN=Suspend those of that name, ALL=1 the long ones too.
+	HRM_E2E=$(if $(ALL),all,1) go test -v -count=1 -timeout 85m -parallel 3 -run '$(or $(RUN),.)' ./hack/e2e | grep -v '^=== '
+
 .PHONY: lint
-lint: ## Check formatting and vet the code, with and without the cpu device.
+lint: ## Check formatting and vet the code, with and without the cpu device and Gloo.
 	hack/lint.sh
 
 .PHONY: generate manifests

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
@@ -19,6 +21,9 @@ import (
 
 // fieldOwner is the operator's name in managed fields.
 const fieldOwner = client.FieldOwner("hrm-operator")
+
+// maxKeptAttempts is how many attempts that are over keep their Job, and with it their pods' logs.
+const maxKeptAttempts = 10
 
 // foreignError says that a child's name is taken by an object that is not the job's.
 type foreignError struct {
@@ -38,8 +43,14 @@ func (e *movedError) Error() string { return e.what + " changed since it was obs
 
 // apply carries out a plan. It changes children only; the job's status is the caller's.
 func (r *Reconciler) apply(ctx context.Context, o observation, p plan) error {
+	if err := r.evict(ctx, o.strays); err != nil {
+		return err
+	}
 	if p.children {
 		if err := r.applyChildren(ctx, o); err != nil {
+			return err
+		}
+		if err := r.ensureGang(ctx, o); err != nil {
 			return err
 		}
 	}
@@ -107,6 +118,11 @@ func (r *Reconciler) create(ctx context.Context, job *v1alpha1.HRMTrainingJob, w
 	if !apierrors.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("create %s %s: %w", kindOf(want), want.GetName(), err)
 	}
+	return r.taken(ctx, job, want)
+}
+
+// taken returns the object that has a child's name already, if it is the job's own.
+func (r *Reconciler) taken(ctx context.Context, job *v1alpha1.HRMTrainingJob, want client.Object) (client.Object, error) {
 	taken, err := r.Client.Scheme().New(want.GetObjectKind().GroupVersionKind())
 	if err != nil {
 		return nil, err
@@ -143,11 +159,56 @@ func (r *Reconciler) applyObject(ctx context.Context, object client.Object) erro
 // startAttempt creates the Job of the plan's attempt, if the world is still the one the plan was made for: a stale
 // cache must not start a second attempt beside a running one.
 func (r *Reconciler) startAttempt(ctx context.Context, o observation, p plan) error {
+	job := attemptJob(o.job, r.Config, p.next)
 	if err := r.checkUnmoved(ctx, o); err != nil {
 		return err
 	}
-	_, err := r.create(ctx, o.job, attemptJob(o.job, r.Config, p.next))
-	return err
+	err := r.createJob(ctx, job)
+	if apierrors.IsAlreadyExists(err) {
+		_, err := r.taken(ctx, o.job, job)
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("create Job %s: %w", job.Name, err)
+	}
+	return r.prune(ctx, o)
+}
+
+// prune deletes the oldest attempts, which nothing is read from any more, so that a job whose pods are taken away again
+// and again does not fill the apiserver.
+func (r *Reconciler) prune(ctx context.Context, o observation) error {
+	for i := range len(o.attempts) - maxKeptAttempts {
+		err := r.Client.Delete(ctx, &o.attempts[i].job, client.PropagationPolicy(metav1.DeletePropagationBackground),
+			client.Preconditions{UID: &o.attempts[i].job.UID})
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete the old Job %s: %w", o.attempts[i].job.Name, err)
+		}
+	}
+	return nil
+}
+
+// evict deletes pods that outlive their Job and that nobody else will: those the Job was deleted from under, which
+// keep running without an owner. Those whose owner is named are the garbage collector's.
+func (r *Reconciler) evict(ctx context.Context, strays []corev1.Pod) error {
+	for i := range strays {
+		if pod := &strays[i]; metav1.GetControllerOf(pod) == nil && pod.DeletionTimestamp == nil {
+			err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
+			if client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("delete pod %s, whose Job is gone: %w", pod.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// sweep removes what a job that is gone left running.
+func (r *Reconciler) sweep(ctx context.Context, job types.NamespacedName) error {
+	var pods corev1.PodList
+	scope := client.MatchingLabels{managedByLabel: managedBy, jobLabel: job.Name}
+	if err := r.Client.List(ctx, &pods, client.InNamespace(job.Namespace), scope); err != nil {
+		return fmt.Errorf("list the pods that job %s left: %w", job, err)
+	}
+	return r.evict(ctx, straysOf(nil, pods.Items))
 }
 
 // checkUnmoved compares the observation with the apiserver itself. The first attempt needs no look at the Jobs: another
@@ -175,6 +236,13 @@ func (r *Reconciler) checkUnmoved(ctx context.Context, o observation) error {
 	}
 	if owned != len(o.attempts) {
 		return &movedError{"the attempts of job " + o.job.Name}
+	}
+	var pods corev1.PodList
+	if err := r.Live.List(ctx, &pods, client.InNamespace(o.job.Namespace), client.MatchingLabels(selectorLabels(o.job))); err != nil {
+		return fmt.Errorf("list the pods of job %s: %w", o.job.Name, err)
+	}
+	if len(straysOf(jobs.Items, pods.Items)) > 0 || slices.ContainsFunc(attemptsOf(o.job, jobs.Items, pods.Items), attempt.live) {
+		return &movedError{"the pods of job " + o.job.Name}
 	}
 	return nil
 }

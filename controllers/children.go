@@ -19,13 +19,17 @@ import (
 
 // Labels and annotations of children.
 const (
-	managedByLabel        = "app.kubernetes.io/managed-by"
-	managedBy             = "hrm-operator"
-	jobLabel              = "hrm.dev/job"
-	attemptLabel          = "hrm.dev/attempt"
-	restartsAnnotation    = "hrm.dev/restarts"
-	disruptionsAnnotation = "hrm.dev/disruptions"
-	startedAnnotation     = "hrm.dev/started"
+	managedByLabel         = "app.kubernetes.io/managed-by"
+	managedBy              = "hrm-operator"
+	jobLabel               = "hrm.dev/job"
+	attemptLabel           = "hrm.dev/attempt"
+	restartsAnnotation     = "hrm.dev/restarts"
+	disruptionsAnnotation  = "hrm.dev/disruptions"
+	stallsAnnotation       = "hrm.dev/stalls"
+	stallStepAnnotation    = "hrm.dev/stall-step"
+	stallRepeatsAnnotation = "hrm.dev/stall-repeats"
+	startedAnnotation      = "hrm.dev/started"
+	activeAnnotation       = "hrm.dev/active-since"
 )
 
 // Kueue's labels are copied to the Job; the first of them makes it Kueue's to start.
@@ -58,7 +62,7 @@ func childMeta(job *v1alpha1.HRMTrainingJob, name string) metav1.ObjectMeta {
 
 // lastingChildren are the children that all attempts share.
 func lastingChildren(job *v1alpha1.HRMTrainingJob, config Config) ([]client.Object, error) {
-	spec, err := specConfigMap(job)
+	spec, err := specConfigMap(config.Storage.apply(job))
 	if err != nil {
 		return nil, err
 	}
@@ -151,6 +155,7 @@ func attemptJob(job *v1alpha1.HRMTrainingJob, config Config, rec record) *batchv
 	}
 	child.Annotations = map[string]string{}
 	rec.write(child)
+	asGang(child, config.Gangs)
 	for _, label := range []string{kueueQueueLabel, kueuePriorityLabel} {
 		if value, ok := job.Labels[label]; ok {
 			child.Labels[label] = value

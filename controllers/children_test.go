@@ -108,6 +108,7 @@ func TestPod_takesCredentialsByReferenceOnly(t *testing.T) {
 		"HRM_RANK":              "field metadata.annotations['batch.kubernetes.io/job-completion-index']",
 		"HRM_WORLD_SIZE":        "2",
 		"HRM_RENDEZVOUS":        "sudoku-2-0.sudoku",
+		"HRM_JOB":               "default/sudoku",
 		"HRM_ATTEMPT":           "2",
 		"HOME":                  "/scratch",
 		"TMPDIR":                "/scratch",

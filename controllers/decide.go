@@ -54,8 +54,11 @@ func decide(o observation) plan {
 		return deadline(o)
 	}
 	p := pursue(o)
-	if hasDeadline && p.verdict == nil && (p.after == 0 || left < p.after) {
-		p.after = left
+	if left, due := hintLeft(o); due && p.action == wait && p.verdict == nil {
+		p.after = sooner(p.after, left)
+	}
+	if hasDeadline && p.verdict == nil {
+		p.after = sooner(p.after, left)
 	}
 	return p
 }
@@ -71,7 +74,15 @@ func pursue(o observation) plan {
 	return restart(o)
 }
 
-// ending recognises an attempt that decides the job.
+// sooner is the earlier of two moments to look again, of which zero is never.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b < a {
+		return b
+	}
+	return a
+}
+
+// ending recognises an attempt that decides the job. Nothing is called over while a pod may still run.
 //
 //	it completed:                       the job is complete
 //	it failed, and would fail again:    the job failed, with the exit code's reason
@@ -79,12 +90,12 @@ func pursue(o observation) plan {
 func ending(o observation) (plan, bool) {
 	current, ok := o.current()
 	switch {
-	case !ok:
+	case !ok || !current.finished() || stallRecorded(o) && current.failed():
 		return plan{}, false
+	case o.alive():
+		return plan{children: true}, true
 	case current.complete():
 		return plan{verdict: &verdict{v1alpha1.ConditionComplete, v1alpha1.ReasonTrained, "the model is trained"}}, true
-	case !current.failed():
-		return plan{}, false
 	}
 	if v := fatalVerdict(current); v != nil {
 		return plan{verdict: v}, true

@@ -20,7 +20,7 @@ func ago(d time.Duration) time.Time { return noon.Add(-d) }
 
 // tried makes an attempt that was created an hour ago.
 func tried(job *v1alpha1.HRMTrainingJob, number, restarts int32, edit ...func(*attempt)) attempt {
-	rec := record{number: number, restarts: restarts, started: ago(time.Hour)}
+	rec := record{number: number, restarts: restarts, started: ago(time.Hour), active: ago(time.Hour)}
 	a := attempt{record: rec, job: *attemptJob(job, Config{}, rec)}
 	a.job.CreationTimestamp = metav1.NewTime(ago(time.Hour))
 	for _, e := range edit {
@@ -47,18 +47,31 @@ func with(pods ...*builders.PodBuilder) func(*attempt) {
 	}
 }
 
+// without makes pods that are gone.
+func without(pods ...*builders.PodBuilder) func(*attempt) {
+	return func(a *attempt) {
+		for _, p := range pods {
+			a.gone = append(a.gone, *p.OwnedBy(&a.job).Obj())
+		}
+	}
+}
+
 func TestDecide(t *testing.T) {
 	complete := ended(batchv1.JobComplete, batchv1.JobReasonCompletionsReached, time.Minute)
 	failed := ended(batchv1.JobFailed, batchv1.JobReasonBackoffLimitExceeded, time.Minute)
 	fatally := ended(batchv1.JobFailed, batchv1.JobReasonPodFailurePolicy, time.Minute)
-	running := with(builders.Pod("p", 0).Running("10.0.0.1", ago(30*time.Minute)))
-	isTrue, isFalse := metav1.ConditionTrue, metav1.ConditionFalse
+	// The status says that it has run for half an hour.
+	running := func(a *attempt) {
+		with(builders.Pod("p", 0).Running("10.0.0.1", ago(2*time.Hour)))(a)
+	}
+	isTrue := metav1.ConditionTrue
 
 	for _, c := range []struct {
 		name     string
 		job      *builders.TrainingJob
 		attempts func(*v1alpha1.HRMTrainingJob) []attempt
 		backoff  time.Duration
+		strays   int
 
 		action   action
 		children bool
@@ -79,18 +92,32 @@ func TestDecide(t *testing.T) {
 			action: wait, children: true},
 		{name: "a stall is recorded first", job: builders.Job("a").ProgressDeadline(600), attempts: one(1, 0, running),
 			action: wait, children: true, stalled: true},
-		{name: "a recorded stall stops the attempt", job: builders.Job("a").ProgressDeadline(600).
-			Condition(v1alpha1.ConditionProgressing, isFalse, v1alpha1.ReasonStalled, ago(time.Second)), attempts: one(1, 0, running),
+		{name: "a recorded stall stops the attempt", job: builders.Job("a").ProgressDeadline(600).Status(stalledAt(1, 0, 1)), attempts: one(1, 0, running),
 			action: stop, children: true, stalled: true},
-		{name: "a stall that an earlier attempt had does not stop this one", job: builders.Job("a").ProgressDeadline(600).
-			Condition(v1alpha1.ConditionProgressing, isFalse, v1alpha1.ReasonStalled, ago(2*time.Hour)), attempts: one(2, 1, running),
-			action: wait, children: true, stalled: true},
-		{name: "a stalled attempt that is gone uses up a restart", job: builders.Job("a").Status(attempted(1, 0)).
-			Condition(v1alpha1.ConditionProgressing, isFalse, v1alpha1.ReasonStalled, ago(time.Minute)),
-			action: start, children: true, next: record{number: 2, restarts: 1}},
-		{name: "the last allowed attempt stalls and the job fails", job: builders.Job("a").MaxRestarts(0).Status(attempted(1, 0)).
-			Condition(v1alpha1.ConditionProgressing, isFalse, v1alpha1.ReasonStalled, ago(time.Minute)),
+		{name: "a stall that an earlier attempt had does not stop this one", job: builders.Job("a").ProgressDeadline(3600).Status(stalledAt(1, 0, 1)),
+			attempts: one(2, 1, running), action: wait, children: true, after: 30 * time.Minute},
+		{name: "a stalled attempt that is gone uses up no restart", job: builders.Job("a").Status(attempted(1, 0)).Status(stalledAt(1, 0, 1)),
+			action: start, children: true, next: record{number: 2}},
+		{name: "nor one that failed while it was stopped", job: builders.Job("a").Status(attempted(1, 0)).Status(stalledAt(1, 0, 1)), attempts: one(1, 0, failed),
+			action: start, children: true, next: record{number: 2}},
+		{name: "stalls that repeat more often than maxRestarts fail the job", job: builders.Job("a").MaxRestarts(2).Status(attempted(3, 0)).Status(stalledAt(3, 100, 3)),
 			verdict: v1alpha1.ReasonStalled},
+		{name: "but not while pods of the last one run", job: builders.Job("a").MaxRestarts(2).Status(attempted(3, 0)).Status(stalledAt(3, 100, 3)),
+			attempts: one(3, 0, running), action: stop, children: true, stalled: true},
+		{name: "an attempt whose pods were only taken away uses up no restart", job: builders.Job("a").MaxRestarts(0),
+			attempts: one(1, 0, failed, with(builders.Pod("p", 0).Exited(137, "", noon).Deleted(noon))), action: start, children: true, next: record{number: 2}},
+		{name: "nor does one whose pods are gone since", job: builders.Job("a").MaxRestarts(0),
+			attempts: one(1, 0, failed, without(builders.Pod("p", 0).Exited(143, "", noon).Deleted(noon))), action: start, children: true, next: record{number: 2}},
+		{name: "one that ran out of memory does", job: builders.Job("a").MaxRestarts(0),
+			attempts: one(1, 0, failed, with(builders.Pod("p", 0).OutOfMemory(noon))), verdict: v1alpha1.ReasonRestartsExceeded},
+		{name: "one of whose pods failed and whose others were taken away does", job: builders.Job("a").Nodes(2).MaxRestarts(0),
+			attempts: one(1, 0, failed, with(builders.Pod("p", 0).Exited(137, "", noon).Deleted(noon), builders.Pod("q", 1).Exited(1, "", noon))),
+			verdict:  v1alpha1.ReasonRestartsExceeded},
+		{name: "a failed attempt is not the end while a pod of it runs", job: builders.Job("a").MaxRestarts(0), attempts: one(1, 0, failed, running),
+			action: wait, children: true},
+		{name: "nor is a complete one", job: builders.Job("a"), attempts: one(1, 0, complete, running), action: wait, children: true},
+		{name: "a stray pod holds the next attempt back", job: builders.Job("a").Status(attempted(1, 0)), strays: 1,
+			action: wait, children: true},
 		{name: "an attempt that somebody deleted uses up no restart", job: builders.Job("a").MaxRestarts(0).Status(attempted(1, 0)),
 			action: start, children: true, next: record{number: 2}},
 		{name: "a completed attempt completes the job", job: builders.Job("a"), attempts: one(1, 0, complete),
@@ -120,7 +147,7 @@ func TestDecide(t *testing.T) {
 		{name: "a deadline that is over stops what runs", job: builders.Job("a").Deadline(3600), attempts: one(1, 0, running),
 			action: stop},
 		{name: "and fails the job when nothing does", job: builders.Job("a").Deadline(3600).Status(func(s *v1alpha1.HRMTrainingJobStatus) {
-			s.Attempts, s.StartTime = 1, ptr.To(metav1.NewTime(ago(time.Hour)))
+			s.Attempts, s.ActiveSince = 1, ptr.To(metav1.NewTime(ago(time.Hour)))
 		}), verdict: v1alpha1.ReasonDeadlineExceeded},
 		{name: "a finished job stays as it is", job: builders.Job("a").Condition(v1alpha1.ConditionComplete, isTrue, v1alpha1.ReasonTrained, ago(time.Hour)),
 			action: wait},
@@ -134,7 +161,11 @@ func TestDecide(t *testing.T) {
 			attempts: one(1, 0, running), action: stop},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := observation{now: noon, job: c.job.Obj(), backoff: c.backoff}
+			o := observation{now: noon, backoff: c.backoff,
+				job: c.job.Condition(v1alpha1.ConditionRunning, isTrue, v1alpha1.ReasonTraining, ago(30*time.Minute)).Obj()}
+			for range c.strays {
+				o.strays = append(o.strays, *builders.Pod("stray", 0).Running("10.0.0.9", noon).Obj())
+			}
 			if c.attempts != nil {
 				o.attempts = c.attempts(o.job)
 			}
@@ -161,6 +192,13 @@ func one(number, restarts int32, edit ...func(*attempt)) func(*v1alpha1.HRMTrain
 	return func(job *v1alpha1.HRMTrainingJob) []attempt { return []attempt{tried(job, number, restarts, edit...)} }
 }
 
+// stalledAt says that an attempt stalled at a step, the n-th to do so in a row.
+func stalledAt(attempt int32, step int64, n int32) func(*v1alpha1.HRMTrainingJobStatus) {
+	return func(s *v1alpha1.HRMTrainingJobStatus) {
+		s.LastStall = &v1alpha1.StallStatus{Attempt: attempt, Step: step, Repeats: n}
+	}
+}
+
 func attempted(attempts, restarts int32) func(*v1alpha1.HRMTrainingJobStatus) {
 	return func(s *v1alpha1.HRMTrainingJobStatus) { s.Attempts, s.Restarts = attempts, restarts }
 }
@@ -176,30 +214,9 @@ func TestRestartDelay_doublesUpToFiveMinutes(t *testing.T) {
 	}
 }
 
-func TestDisruptions_areCountedOverAllAttempts(t *testing.T) {
-	job := builders.Job("a").Obj()
-	a := tried(job, 2, 0, with(
-		builders.Pod("evicted", 0).Exited(137, "", noon).Disrupted(),
-		builders.Pod("interrupted", 0).Exited(75, "", noon),
-		builders.Pod("crashed", 0).Exited(1, "", noon),
-		builders.Pod("alive", 0).Running("10.0.0.1", noon)))
-	a.disruptions = 3
-	if got := disruptionsSoFar(observation{job: job, attempts: []attempt{a}}); got != 5 {
-		t.Errorf("%d, want 3 before this attempt and 2 in it", got)
-	}
-}
-
-func TestDisruptions_doNotCountWhatTheUserSuspends(t *testing.T) {
-	job := builders.Job("a").Suspend(true).Status(func(s *v1alpha1.HRMTrainingJobStatus) { s.Disruptions = 1 }).Obj()
-	a := tried(job, 1, 0, with(builders.Pod("interrupted", 0).Exited(75, "", noon)))
-	if got := disruptionsSoFar(observation{job: job, attempts: []attempt{a}}); got != 1 {
-		t.Errorf("%d, want the 1 from before the job was suspended", got)
-	}
-}
-
 func TestRecord_survivesOnTheJob(t *testing.T) {
 	job := builders.Job("a").Obj()
-	want := record{number: 7, restarts: 3, disruptions: 2, started: ago(time.Hour)}
+	want := record{number: 7, restarts: 3, disruptions: 2, stalls: 5, stallStep: 1 << 40, stallRepeats: 4, started: ago(time.Hour), active: ago(time.Minute)}
 	got, ok := readRecord(attemptJob(job, Config{}, want))
 	if !ok || got != want {
 		t.Errorf("read %+v (%t), want %+v", got, ok, want)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,10 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -54,6 +54,9 @@ func TestMain(m *testing.M) {
 			ErrorIfCRDPathMissing: true,
 			Scheme:                scheme,
 		}
+		env.ControlPlane.GetAPIServer().Configure().
+			Append("feature-gates", "GenericWorkload=true,GangScheduling=true").
+			Append("runtime-config", "scheduling.k8s.io/v1alpha1=true")
 		if controlPlane, err = env.Start(); err != nil {
 			fmt.Fprintln(os.Stderr, "start etcd and kube-apiserver:", err)
 			return 1
@@ -84,35 +87,71 @@ type world struct {
 	client    client.Client
 	namespace string
 	port      int // where its pods answer
+	clock     *shiftedClock
 	stop      func()
 }
 
 func newWorld(t *testing.T, port int) *world {
 	t.Helper()
-	c, err := client.New(controlPlane, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, ctx: t.Context(), client: c, port: port}
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "world-"}}
-	w.create(ns)
-	w.namespace = ns.Name
+	w := newWorldWithout(t)
+	w.port = port
 	w.startOperator()
 	t.Cleanup(func() { w.stop() })
 	return w
 }
 
-// startOperator runs the operator until stop is called.
+// newWorldWithout is a world that no operator runs in yet.
+func newWorldWithout(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, ctx: t.Context(), client: directClient(t), port: 1, clock: &shiftedClock{}}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "world-"}}
+	w.create(ns)
+	w.namespace = ns.Name
+	return w
+}
+
+// shiftedClock goes with the real one, ahead of it.
+type shiftedClock struct{ ahead atomic.Int64 }
+
+func (c *shiftedClock) Now() time.Time                  { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *shiftedClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+func (c *shiftedClock) shift(d time.Duration)           { c.ahead.Add(int64(d)) }
+
+// operator is how an operator runs.
+type operator struct {
+	lead  bool   // only as the leader
+	user  string // as whom, the administrator if empty
+	gangs Gangs
+}
+
+// process is an operator that runs.
+type process struct {
+	elected <-chan struct{}
+	stop    func()
+}
+
+// startOperator runs an operator until stop is called.
 func (w *world) startOperator() {
 	w.t.Helper()
-	cacheOptions := CacheOptions()
-	cacheOptions.DefaultNamespaces = map[string]cache.Config{w.namespace: {}}
-	manager, err := ctrl.NewManager(controlPlane, ctrl.Options{
-		Scheme:                  scheme,
-		Cache:                   cacheOptions,
-		Metrics:                 server.Options{BindAddress: "0"},
-		Controller:              config.Controller{SkipNameValidation: ptr.To(true)},
-		GracefulShutdownTimeout: ptr.To(5 * time.Second),
+	w.stop = w.launch(operator{}).stop
+}
+
+// launch runs an operator until it is stopped, at the latest when the test ends.
+func (w *world) launch(o operator) process {
+	w.t.Helper()
+	cluster := rest.CopyConfig(controlPlane)
+	cluster.Impersonate.UserName = o.user
+	manager, err := ctrl.NewManager(cluster, ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         CacheOptions(w.namespace),
+		Metrics:                       server.Options{BindAddress: "0"},
+		Controller:                    config.Controller{SkipNameValidation: ptr.To(true)},
+		GracefulShutdownTimeout:       ptr.To(5 * time.Second),
+		LeaderElection:                o.lead,
+		LeaderElectionID:              "hrm-operator.hrm.dev",
+		LeaderElectionNamespace:       w.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		RetryPeriod:                   ptr.To(200 * time.Millisecond),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -122,9 +161,8 @@ func (w *world) startOperator() {
 		w.t.Fatal(err)
 	}
 	reconciler := &Reconciler{
-		Client: manager.GetClient(), Live: manager.GetAPIReader(), Recorder: manager.GetEventRecorder("hrm-operator"),
-		Clock: clock.RealClock{}, Poller: poller,
-		Config: Config{TrainerImage: "trainer:test", OperatorNamespace: "hrm-system", NetworkPolicies: true},
+		Client: manager.GetClient(), Live: manager.GetAPIReader(), Clock: w.clock, Poller: poller,
+		Config: Config{TrainerImage: "trainer:test", OperatorNamespace: "hrm-system", NetworkPolicies: true, Gangs: o.gangs},
 	}
 	if err := reconciler.SetupWithManager(manager); err != nil {
 		w.t.Fatal(err)
@@ -132,13 +170,14 @@ func (w *world) startOperator() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- manager.Start(ctx) }()
-	w.stop = func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			w.t.Error("the operator ended with", err)
 		}
-		w.stop = func() {}
-	}
+	})
+	w.t.Cleanup(stop)
+	return process{elected: manager.Elected(), stop: stop}
 }
 
 func (w *world) create(object client.Object) {
@@ -222,7 +261,7 @@ func (w *world) change(name string, edit func(*v1alpha1.HRMTrainingJobSpec)) {
 // pod plays the Job controller and the kubelet: it makes a pod of the attempt with the given status.
 func (w *world) pod(attempt *batchv1.Job, b *builders.PodBuilder) {
 	w.t.Helper()
-	pod := b.OwnedBy(attempt).Obj()
+	pod := b.OwnedBy(attempt).New()
 	status := pod.Status
 	w.create(pod)
 	pod.Status = status

@@ -20,11 +20,17 @@ const maxURI = 2048
 // that a broken report cannot keep the rest of the status from being written.
 //
 // lastUpdate moves only when training got further; the rate and the estimate, which change by themselves, are taken
-// along then. That makes lastUpdate the time of the last progress.
+// along then. That makes lastUpdate the time of the last progress. Until training begins, when there are no steps, the
+// phase and the dataset's place are progress.
 func figures(status *v1alpha1.HRMTrainingJobStatus, report progress.Report, now metav1.Time) {
 	next := progressStatus(report)
-	if status.Progress == nil || !sameProgress(*status.Progress, next) {
+	newPlace := report.DatasetURI != "" && report.DatasetURI != status.DatasetURI
+	switch {
+	case status.Progress == nil || newPlace || !sameProgress(*status.Progress, next):
 		next.LastUpdate = &now
+		status.Progress = &next
+	case status.Progress.Activity != next.Activity:
+		next.LastUpdate = status.Progress.LastUpdate
 		status.Progress = &next
 	}
 	if c := checkpointStatus(report.LastCheckpoint); c != nil {
@@ -40,6 +46,7 @@ func figures(status *v1alpha1.HRMTrainingJobStatus, report progress.Report, now 
 
 func progressStatus(r progress.Report) v1alpha1.ProgressStatus {
 	s := v1alpha1.ProgressStatus{
+		Activity:          activity(r.Phase),
 		Step:              max(0, r.Step),
 		TotalSteps:        max(0, r.TotalSteps),
 		Epoch:             rate(r.Epoch),
@@ -58,8 +65,22 @@ func progressStatus(r progress.Report) v1alpha1.ProgressStatus {
 	return s
 }
 
-// sameProgress compares what only training itself can change.
+// activity keeps the phases that are known.
+func activity(p progress.Phase) string {
+	switch p {
+	case progress.PreparingDataset, progress.Training, progress.Saving, progress.Done:
+		return string(p)
+	}
+	return ""
+}
+
+// sameProgress compares what only training itself can change. Saving a checkpoint is part of training: a loop that saves
+// again and again and makes no step gets nowhere.
 func sameProgress(a, b v1alpha1.ProgressStatus) bool {
+	trains := func(p string) bool { return p == string(progress.Training) || p == string(progress.Saving) }
+	if trains(a.Activity) && trains(b.Activity) {
+		a.Activity = b.Activity
+	}
 	for _, s := range []*v1alpha1.ProgressStatus{&a, &b} {
 		s.LastUpdate, s.EstimatedCompletion, s.SamplesPerSecond = nil, nil, ""
 	}

@@ -2,13 +2,13 @@ package controllers
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/hrm-operator/hrm-operator/api/progress"
-	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 )
 
 // Exit codes of a training process. They are a contract with the trainer: 0 is trained, and any code that is not
@@ -18,56 +18,17 @@ const (
 	exitData          = 65 // the dataset is wrong
 	exitInterrupted   = 75 // a checkpoint was saved on SIGTERM, or a peer was lost
 	exitConfiguration = 78 // the job's spec is wrong
+
+	exitKilled     = 128 + 9  // by SIGKILL: out of memory, or still there when the grace period was over
+	exitTerminated = 128 + 15 // by SIGTERM, before the process could handle it
 )
 
 // fatalExitCodes are those after which another attempt would end the same way.
 var fatalExitCodes = []int32{exitUsage, exitData, exitConfiguration}
 
-// trouble is why a pod is not running.
-type trouble struct {
-	reason, message string
-}
-
-// podTrouble looks for what keeps a pod from running, or for the first of them that has any.
-func podTrouble(pods []corev1.Pod) (trouble, bool) {
-	for _, pod := range pods {
-		if pod.Status.Phase != corev1.PodPending || pod.DeletionTimestamp != nil {
-			continue
-		}
-		if t, ok := schedulingTrouble(pod); ok {
-			return t, true
-		}
-		for _, container := range pod.Status.ContainerStatuses {
-			if t, ok := waitingTrouble(pod.Name, container.State.Waiting); ok {
-				return t, true
-			}
-		}
-	}
-	return trouble{}, false
-}
-
-func schedulingTrouble(pod corev1.Pod) (trouble, bool) {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return trouble{v1alpha1.ReasonUnschedulable, fmt.Sprintf("pod %s finds no node: %s", pod.Name, c.Message)}, true
-		}
-	}
-	return trouble{}, false
-}
-
-// waitingTrouble tells a container that cannot start from one that is about to.
-func waitingTrouble(pod string, waiting *corev1.ContainerStateWaiting) (trouble, bool) {
-	if waiting == nil {
-		return trouble{}, false
-	}
-	message := fmt.Sprintf("pod %s: %s: %s", pod, waiting.Reason, waiting.Message)
-	switch waiting.Reason {
-	case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable", "ImageInspectError":
-		return trouble{v1alpha1.ReasonImagePull, message}, true
-	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError":
-		return trouble{v1alpha1.ReasonConfigError, message}, true
-	}
-	return trouble{}, false
+// active says whether any of the pods may still do something.
+func active(pods []corev1.Pod) bool {
+	return slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return !hasEnded(pod) })
 }
 
 // running counts pods whose process runs.
@@ -115,32 +76,6 @@ func terminated(pod corev1.Pod) *corev1.ContainerStateTerminated {
 	return nil
 }
 
-// disrupted says whether a pod ended for a reason that is not its own: the cluster took its place away, or it stopped
-// after saving because it was told to or because a peer was lost.
-func disrupted(pod corev1.Pod) bool {
-	if pod.Status.Phase != corev1.PodFailed {
-		return false
-	}
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue {
-			return true
-		}
-	}
-	end := terminated(pod)
-	return end != nil && end.ExitCode == exitInterrupted
-}
-
-// disruptions counts the disrupted pods.
-func disruptions(pods []corev1.Pod) int32 {
-	var n int32
-	for _, pod := range pods {
-		if disrupted(pod) {
-			n++
-		}
-	}
-	return n
-}
-
 // culprit returns the pod whose end explains a failed attempt: one with a fatal exit code, else the one that failed
 // first. Pods that were merely disrupted explain nothing.
 func culprit(pods []corev1.Pod) (corev1.Pod, *corev1.ContainerStateTerminated, bool) {
@@ -166,21 +101,20 @@ func betterCulprit(a, b *corev1.ContainerStateTerminated) bool {
 }
 
 func fatal(exitCode int32) bool {
-	for _, code := range fatalExitCodes {
-		if code == exitCode {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(fatalExitCodes, exitCode)
 }
 
-// lastWords says in one sentence how a container ended, with what the process had to say.
-func lastWords(pod string, end *corev1.ContainerStateTerminated) string {
+// lastWords says in one sentence how a container ended, with what the process had to say, or what to do.
+func lastWords(pod corev1.Pod, end *corev1.ContainerStateTerminated) string {
+	if outOfMemory(end) {
+		return fmt.Sprintf("pod %s is out of memory: raise spec.template.resources.limits.memory (now %s) or lower training.globalBatchSize per node",
+			pod.Name, memoryLimit(pod))
+	}
 	said := end.Message
 	if report, ok := progress.Parse([]byte(said)); ok {
 		said = report.Message
 	}
-	how := fmt.Sprintf("pod %s exited with code %d", pod, end.ExitCode)
+	how := fmt.Sprintf("pod %s exited with code %d", pod.Name, end.ExitCode)
 	if end.Reason != "" && end.Reason != "Error" {
 		how += " (" + end.Reason + ")"
 	}
@@ -188,6 +122,30 @@ func lastWords(pod string, end *corev1.ContainerStateTerminated) string {
 		return how
 	}
 	return how + ": " + said
+}
+
+// outOfMemory says whether the kernel killed a container for its memory.
+func outOfMemory(end *corev1.ContainerStateTerminated) bool {
+	return end != nil && end.Reason == "OOMKilled"
+}
+
+func memoryLimit(pod corev1.Pod) string {
+	for _, c := range pod.Spec.Containers {
+		if limit, ok := c.Resources.Limits[corev1.ResourceMemory]; ok && c.Name == trainerContainer {
+			return limit.String()
+		}
+	}
+	return "unlimited, so the node has no more"
+}
+
+// rejected finds a pod that ended without ever starting its process, which happens when a kubelet refuses it.
+func rejected(pods []corev1.Pod) string {
+	for _, pod := range pods {
+		if pod.Status.Phase == corev1.PodFailed && terminated(pod) == nil && !disrupted(pod) && pod.Status.Reason != "" {
+			return fmt.Sprintf("pod %s was refused by its node: %s: %s", pod.Name, pod.Status.Reason, pod.Status.Message)
+		}
+	}
+	return ""
 }
 
 // finalReport is what rank 0 left in its termination message.

@@ -31,6 +31,7 @@ const (
 // It has no probes on purpose: nothing routes to a training pod, a restart of its container would be a lost attempt,
 // and a process that hangs is found by its steps (progressDeadlineSeconds), which no probe knows.
 func podTemplate(job *v1alpha1.HRMTrainingJob, config Config, attempt int32) corev1.PodTemplateSpec {
+	job = config.Storage.apply(job)
 	labels := selectorLabels(job)
 	labels[attemptLabel] = strconv.Itoa(int(attempt))
 	place := job.Spec.Template
@@ -55,6 +56,9 @@ func podTemplate(job *v1alpha1.HRMTrainingJob, config Config, attempt int32) cor
 		PriorityClassName:  place.PriorityClassName,
 		ServiceAccountName: place.ServiceAccountName,
 	}
+	for _, name := range config.ImagePullSecrets {
+		spec.ImagePullSecrets = append(spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
+	}
 	return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}
 }
 
@@ -67,6 +71,7 @@ func trainer(job *v1alpha1.HRMTrainingJob, config Config, attempt int32) corev1.
 	return corev1.Container{
 		Name:                     trainerContainer,
 		Image:                    image,
+		ImagePullPolicy:          config.ImagePullPolicy,
 		Command:                  []string{"hrm", "train", "-f", path.Join(specDir, specFile)},
 		Args:                     []string{"--listen", ":" + strconv.Itoa(progress.Port)},
 		Env:                      environment(job, attempt),
@@ -91,6 +96,7 @@ func environment(job *v1alpha1.HRMTrainingJob, attempt int32) []corev1.EnvVar {
 		fromField("HRM_RANK", "metadata.annotations['"+batchv1.JobCompletionIndexAnnotation+"']"),
 		{Name: "HRM_WORLD_SIZE", Value: strconv.Itoa(int(nodes(job)))},
 		{Name: "HRM_RENDEZVOUS", Value: jobName(job, attempt) + "-0." + childName(job)},
+		{Name: "HRM_JOB", Value: job.Namespace + "/" + job.Name},
 		{Name: "HRM_ATTEMPT", Value: strconv.Itoa(int(attempt))},
 		{Name: "HOME", Value: scratchDir},
 		{Name: "TMPDIR", Value: scratchDir},

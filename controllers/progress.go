@@ -1,11 +1,11 @@
 package controllers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
@@ -24,9 +23,9 @@ import (
 )
 
 const (
-	pollTimeout     = 3 * time.Second
-	pollConcurrency = 16
-	maxReportBytes  = 64 << 10
+	pollTimeout    = 3 * time.Second
+	maxReportBytes = 64 << 10
+	maxHeaderBytes = 16 << 10
 )
 
 // pollTarget is the process to ask: rank 0 of one attempt of one job.
@@ -43,18 +42,21 @@ type Sample struct {
 }
 
 // Poller asks the rank 0 of every running job how far it is, off the reconcile path: a slow or hostile pod costs its
-// job's freshness and nothing else. Reconcilers say whom to ask with Watch and read the answer with Latest; an answer
-// that differs from the one before arrives at Changes.
+// job's freshness and nothing else (pollschedule.go). Reconcilers say whom to ask with Watch and read the answer with
+// Latest; an answer that differs from the one before arrives at Changes.
 type Poller struct {
 	interval time.Duration
 	port     int
 	client   *http.Client
 	log      logr.Logger
 	changes  chan event.TypedGenericEvent[*v1alpha1.HRMTrainingJob]
+	wake     chan struct{}
 
 	mu      sync.Mutex
-	targets map[types.NamespacedName]pollTarget
+	targets map[types.NamespacedName]*schedule
 	samples map[types.NamespacedName]Sample
+	lanes   [2]int // asks under way
+	waiting bool   // whether a target is due that found no slot
 }
 
 // NewPoller returns a poller that asks port of every watched pod once per interval.
@@ -64,13 +66,16 @@ func NewPoller(interval time.Duration, port int, log logr.Logger) *Poller {
 		port:     port,
 		log:      log,
 		client: &http.Client{
-			Timeout:   pollTimeout,
-			Transport: &http.Transport{Proxy: nil, DisableKeepAlives: true},
+			Timeout: pollTimeout,
+			Transport: &http.Transport{
+				Proxy: nil, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeaderBytes,
+			},
 			// A pod does not get to choose what the operator connects to.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		changes: make(chan event.TypedGenericEvent[*v1alpha1.HRMTrainingJob], 128),
-		targets: map[types.NamespacedName]pollTarget{},
+		wake:    make(chan struct{}, 1),
+		targets: map[types.NamespacedName]*schedule{},
 		samples: map[types.NamespacedName]Sample{},
 	}
 }
@@ -79,10 +84,14 @@ func NewPoller(interval time.Duration, port int, log logr.Logger) *Poller {
 func (p *Poller) Watch(job types.NamespacedName, target pollTarget) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if old, ok := p.targets[job]; ok && (old.job != target.job || old.attempt != target.attempt) {
+	old, ok := p.targets[job]
+	if ok && old.target == target {
+		return
+	}
+	if ok && (old.target.job != target.job || old.target.attempt != target.attempt) {
 		delete(p.samples, job)
 	}
-	p.targets[job] = target
+	p.targets[job] = &schedule{target: target}
 }
 
 // Forget stops asking for the job.
@@ -97,7 +106,7 @@ func (p *Poller) Forget(job types.NamespacedName) {
 func (p *Poller) Latest(job types.NamespacedName, uid types.UID) (Sample, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.targets[job].job != uid {
+	if s, ok := p.targets[job]; !ok || s.target.job != uid {
 		return Sample{}, false
 	}
 	s, ok := p.samples[job]
@@ -109,46 +118,6 @@ func (p *Poller) Changes() <-chan event.TypedGenericEvent[*v1alpha1.HRMTrainingJ
 
 // NeedLeaderElection makes the manager run the poller only where the controller runs.
 func (p *Poller) NeedLeaderElection() bool { return true }
-
-// Start polls until ctx ends.
-func (p *Poller) Start(ctx context.Context) error {
-	tick := time.NewTicker(p.interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			p.pollAll(ctx)
-		}
-	}
-}
-
-// pollAll asks every target once, a bounded number at a time.
-func (p *Poller) pollAll(ctx context.Context) {
-	p.mu.Lock()
-	targets := maps.Clone(p.targets)
-	p.mu.Unlock()
-
-	var group errgroup.Group
-	group.SetLimit(pollConcurrency)
-	for job, target := range targets {
-		group.Go(func() error {
-			report, err := p.ask(ctx, target.podIP)
-			polls.WithLabelValues(outcome(err)).Inc()
-			if err != nil {
-				// A pod that is starting, stopping or busy does not answer; stall.go deals with one that never does.
-				p.log.V(1).Info("no progress report", "job", job, "error", err.Error())
-				return nil
-			}
-			if p.keep(job, target, report) {
-				p.announce(ctx, job)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // the functions above report no errors
-}
 
 // ask fetches one report.
 func (p *Poller) ask(ctx context.Context, podIP string) (progress.Report, error) {
@@ -173,17 +142,26 @@ func (p *Poller) ask(ctx context.Context, podIP string) (progress.Report, error)
 		return progress.Report{}, fmt.Errorf("%s answered with more than %d bytes", address.String(), maxReportBytes)
 	}
 	report, ok := progress.Parse(body)
-	if !ok {
+	if !ok || !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
 		return progress.Report{}, errors.New(address.String() + " did not answer with a progress report")
 	}
 	return report, nil
+}
+
+// belongs says whether a report is of the process that was asked: an address may have been given to another job's pod. A
+// trainer too old to say whom it trains for is believed.
+func belongs(job types.NamespacedName, target pollTarget, report progress.Report) error {
+	if report.Job != "" && report.Job != job.String() || report.Attempt != 0 && report.Attempt != target.attempt {
+		return fmt.Errorf("%s answered for attempt %d of job %q", target.podIP, report.Attempt, report.Job)
+	}
+	return nil
 }
 
 // keep stores a report unless its target was replaced meanwhile, and says whether it is news.
 func (p *Poller) keep(job types.NamespacedName, target pollTarget, report progress.Report) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.targets[job] != target {
+	if s, ok := p.targets[job]; !ok || s.target != target {
 		return false
 	}
 	news := Sample{Attempt: target.attempt, Report: report}

@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -26,6 +25,27 @@ func polling(t *testing.T, answer http.HandlerFunc) *Poller {
 	return poller
 }
 
+// pollNow asks every target once and waits for the answers.
+func pollNow(t *testing.T, p *Poller) {
+	t.Helper()
+	p.mu.Lock()
+	for _, s := range p.targets {
+		s.due = time.Time{}
+	}
+	p.mu.Unlock()
+	now := time.Now()
+	for deadline := now.Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		p.dispatch(t.Context(), now)
+		p.mu.Lock()
+		idle := p.lanes == [2]int{} && !p.waiting
+		p.mu.Unlock()
+		if idle {
+			return
+		}
+	}
+	t.Fatalf("targets were not asked within %s", patience)
+}
+
 func TestPoller_announcesNewsOnly(t *testing.T) {
 	step := 1
 	poller := polling(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"step":%d}`, step) })
@@ -34,7 +54,7 @@ func TestPoller_announcesNewsOnly(t *testing.T) {
 		news int
 	}{{1, 1}, {1, 0}, {2, 1}} {
 		step = c.step
-		poller.pollAll(context.Background())
+		pollNow(t, poller)
 		if got := len(poller.Changes()); got != c.news {
 			t.Errorf("step %d: %d announcements, want %d", c.step, got, c.news)
 		}
@@ -53,7 +73,7 @@ func TestPoller_announcesNewsOnly(t *testing.T) {
 		t.Error("a new attempt got the old one's report")
 	}
 	poller.Forget(someJob)
-	poller.pollAll(context.Background())
+	pollNow(t, poller)
 	if len(poller.Changes()) != 0 {
 		t.Error("a forgotten job was asked")
 	}
@@ -76,7 +96,7 @@ func TestPoller_refusesWhatIsNoReport(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			poller := polling(t, answer)
-			poller.pollAll(context.Background())
+			pollNow(t, poller)
 			if s, ok := poller.Latest(someJob, "uid"); ok {
 				t.Errorf("took %+v", s)
 			}

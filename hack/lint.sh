@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Vets and lints the code, with and without the cpu device, the API also by the Kubernetes conventions.
+# Vets and lints the code, with and without the cpu device and Gloo, the API also by the Kubernetes conventions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,8 +8,4 @@ mkdir -p "$cache"
 (cd hack/tools/lint && go build -o "$cache/golangci-lint" sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter)
 
 CGO_ENABLED=0 go vet ./...
-tags=()
-if [ -f /usr/include/dnnl.h ] && command -v gcc >/dev/null; then
-  tags=(--build-tags onednn)
-fi
-"$cache/golangci-lint" run "${tags[@]}" ./...
+"$cache/golangci-lint" run --build-tags "$(hack/tags.sh)" ./...

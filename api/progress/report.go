@@ -12,6 +12,9 @@ import (
 // Port is where a training pod serves Path.
 const Port = 8080
 
+// RendezvousPort is where rank 0 of a job with several pods meets the others.
+const RendezvousPort = 29400
+
 // Path is the address of the report below a pod's Port.
 const Path = "/progress"
 
@@ -29,6 +32,12 @@ const (
 	Done             Phase = "Done"
 )
 
+// Interruption says why a process that exits with code 75 stopped.
+const (
+	Terminated = "Terminated" // it was told to by SIGTERM, and has saved
+	PeerLost   = "PeerLost"   // only because a peer was lost
+)
+
 // Checkpoint names a complete checkpoint in the store.
 type Checkpoint struct {
 	URI  string    `json:"uri"`
@@ -38,6 +47,12 @@ type Checkpoint struct {
 
 // Report is one look at a run. A figure that is not known yet is absent, never zero.
 type Report struct {
+	// Job is "namespace/name" and Attempt the number of the attempt that the process belongs to, as its environment
+	// says: they tell the report of a process from that of another one that got its address later.
+	Job     string `json:"job,omitempty"`
+	Attempt int32  `json:"attempt,omitempty"`
+	Nodes   int    `json:"nodes,omitempty"` // processes that train together
+
 	Step       int64   `json:"step"`
 	TotalSteps int64   `json:"totalSteps,omitempty"`
 	Epoch      float64 `json:"epoch,omitempty"`
@@ -54,6 +69,9 @@ type Report struct {
 	LastCheckpoint *Checkpoint `json:"lastCheckpoint,omitempty"`
 	BestCheckpoint *Checkpoint `json:"bestCheckpoint,omitempty"`
 	DatasetURI     string      `json:"datasetURI,omitempty"`
+
+	// Interruption is Terminated or PeerLost if the run was interrupted. Only termination messages carry it.
+	Interruption string `json:"interruption,omitempty"`
 
 	// Message is the reason a run ended, when it ended with an error. Only termination messages carry it.
 	Message string `json:"message,omitempty"`

@@ -28,6 +28,9 @@ const (
 	ReasonStarting = "Starting"
 	// ReasonPreparingDataset says that the dataset is being built or fetched.
 	ReasonPreparingDataset = "PreparingDataset"
+	// ReasonStopping says that pods are being stopped or are on their way out: nothing else is started before they are
+	// gone.
+	ReasonStopping = "Stopping"
 	// ReasonTraining says that steps are being made.
 	ReasonTraining = "Training"
 	// ReasonRestarting says that an attempt failed and the next one is to come.
@@ -58,4 +61,24 @@ const (
 	ReasonUsageError = "UsageError"
 	// ReasonInvalidSpec says that the spec contradicts itself in a way that the schema cannot catch.
 	ReasonInvalidSpec = "InvalidSpec"
+)
+
+// The reasons of disruptions.
+const (
+	// DisruptionEvicted says that a pod was evicted through the API, as a drain does.
+	DisruptionEvicted = "Evicted"
+	// DisruptionPreempted says that the scheduler gave the place to a pod of higher priority.
+	DisruptionPreempted = "Preempted"
+	// DisruptionNodeLost says that the node went away or was tainted.
+	DisruptionNodeLost = "NodeLost"
+	// DisruptionNodePressure says that the kubelet ended the pod: the node ran short of something or was shut down.
+	DisruptionNodePressure = "NodePressure"
+	// DisruptionQueue says that the queue took the admission back.
+	DisruptionQueue = "QueueEviction"
+	// DisruptionDeleted says that someone deleted the pod.
+	DisruptionDeleted = "Deleted"
+	// DisruptionInterrupted says that the process stopped after saving because it was told to, by no one the API tells of.
+	DisruptionInterrupted = "Interrupted"
+	// DisruptionPeerLost says that processes lost each other though no pod was taken away.
+	DisruptionPeerLost = "PeerLost"
 )

@@ -112,17 +112,19 @@ type HRMTrainingJobSpec struct {
 	// +optional
 	// +kubebuilder:default=false
 	Suspend *bool `json:"suspend,omitempty"`
-	// maxRestarts is how many failed attempts are tried again. Disruptions do not count.
+	// maxRestarts is how many failed attempts are tried again, and how many stalls in a row that no new step comes
+	// between. Disruptions do not count.
 	// +optional
 	// +kubebuilder:default=3
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
 	MaxRestarts *int32 `json:"maxRestarts,omitempty"`
-	// activeDeadlineSeconds ends the job as failed after so long.
+	// activeDeadlineSeconds ends the job as failed when it has been active for so long. As for a Kubernetes Job, time
+	// suspended does not count, and resuming starts the clock anew.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"`
-	// progressDeadlineSeconds restarts an attempt whose step has not changed for so long.
+	// progressDeadlineSeconds restarts an attempt, from its last checkpoint, that got no further for so long.
 	// +optional
 	// +kubebuilder:default=1800
 	// +kubebuilder:validation:Minimum=30
@@ -474,7 +476,16 @@ type PodTemplate struct {
 // +kubebuilder:printcolumn:name="Step",type=string,JSONPath=`.status.progress.stepOfTotal`
 // +kubebuilder:printcolumn:name="Loss",type=string,JSONPath=`.status.progress.loss`
 // +kubebuilder:printcolumn:name="Exact",type=string,JSONPath=`.status.progress.evalExactAccuracy`
+// +kubebuilder:printcolumn:name="Restarts",type=integer,JSONPath=`.status.restarts`
+// +kubebuilder:printcolumn:name="Disruptions",type=integer,JSONPath=`.status.disruptions`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
+// +kubebuilder:printcolumn:name="Nodes",type=integer,priority=1,JSONPath=`.spec.nodes`
+// +kubebuilder:printcolumn:name="Attempts",type=integer,priority=1,JSONPath=`.status.attempts`
+// +kubebuilder:printcolumn:name="Stalls",type=integer,priority=1,JSONPath=`.status.stalls`
+// +kubebuilder:printcolumn:name="Samples/s",type=string,priority=1,JSONPath=`.status.progress.samplesPerSecond`
+// +kubebuilder:printcolumn:name="Ends",type=string,priority=1,JSONPath=`.status.progress.estimatedCompletion`
+// +kubebuilder:printcolumn:name="Checkpoint",type=string,priority=1,JSONPath=`.status.lastCheckpoint.uri`
 type HRMTrainingJob struct {
 	metav1.TypeMeta `json:",inline"`
 	// metadata of the object.

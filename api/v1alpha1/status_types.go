@@ -19,18 +19,47 @@ type HRMTrainingJobStatus struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	State string `json:"state,omitempty"`
+	// message says what the job waits for or how it failed, in a line for people; it is empty while all is well.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Message string `json:"message,omitempty"`
 	// attempts that have been started.
 	// +optional
 	Attempts int32 `json:"attempts,omitempty"`
 	// restarts is the number of attempts that failed and were tried again.
 	// +optional
 	Restarts int32 `json:"restarts,omitempty"`
-	// disruptions is the number of times that pods were taken away and came back.
+	// disruptions is the number of incidents in which pods were taken away: a gang that loses one pod is one incident.
+	// They use up no restarts.
 	// +optional
 	Disruptions int32 `json:"disruptions,omitempty"`
+	// disruptionReasons says what the disruptions were.
+	// +optional
+	// +listType=map
+	// +listMapKey=reason
+	// +kubebuilder:validation:MaxItems=16
+	DisruptionReasons []DisruptionCount `json:"disruptionReasons,omitempty"`
+	// disruptedPods are the UIDs of those pods of the newest attempt that disruptions accounts for already.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=64
+	DisruptedPods []string `json:"disruptedPods,omitempty"`
+	// stalls is the number of attempts that were stopped because they made no progress. They use up no restarts.
+	// +optional
+	Stalls int32 `json:"stalls,omitempty"`
+	// lastStall is the newest of the stalls.
+	// +optional
+	LastStall *StallStatus `json:"lastStall,omitempty"`
 	// startTime of the first attempt.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
+	// activeSince is when the clock of activeDeadlineSeconds was started: with the first attempt, and anew with the first
+	// one after a suspension.
+	// +optional
+	ActiveSince *metav1.Time `json:"activeSince,omitempty"`
 	// completionTime is when the job became Complete or Failed.
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
@@ -50,8 +79,42 @@ type HRMTrainingJobStatus struct {
 	DatasetURI string `json:"datasetURI,omitempty"`
 }
 
+// DisruptionCount is the number of disruptions of one kind.
+type DisruptionCount struct {
+	// reason the pods were taken away.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+	// count of disruptions with that reason.
+	// +optional
+	Count int32 `json:"count,omitempty"`
+}
+
+// StallStatus is one stall.
+type StallStatus struct {
+	// attempt that stalled.
+	// +optional
+	Attempt int32 `json:"attempt,omitempty"`
+	// step is the furthest that any attempt had come by then.
+	// +optional
+	Step int64 `json:"step,omitempty"`
+	// repeats is the number of stalls in a row that no new step came between; the job is given up when there are more
+	// than maxRestarts.
+	// +optional
+	Repeats int32 `json:"repeats,omitempty"`
+	// time the stall was noticed.
+	// +optional
+	Time *metav1.Time `json:"time,omitempty"`
+}
+
 // ProgressStatus is how far training has come. Numbers that are not whole are decimal strings.
 type ProgressStatus struct {
+	// activity that the training process reports: PreparingDataset, Training, Saving or Done.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	Activity string `json:"activity,omitempty"`
 	// step of the optimizer that was done last.
 	// +optional
 	Step int64 `json:"step,omitempty"`
@@ -96,7 +159,7 @@ type ProgressStatus struct {
 	// estimatedCompletion of the training.
 	// +optional
 	EstimatedCompletion *metav1.Time `json:"estimatedCompletion,omitempty"`
-	// lastUpdate is when these figures were read.
+	// lastUpdate is when training was last seen to get further, by the operator's clock.
 	// +optional
 	LastUpdate *metav1.Time `json:"lastUpdate,omitempty"`
 }

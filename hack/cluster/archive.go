@@ -33,7 +33,13 @@ func writeImage(ctx context.Context, pkg, tag, archive string) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w: %s", pkg, err, out)
 	}
-	program, err := os.ReadFile(filepath.Join(dir, name))
+	return packProgram(filepath.Join(dir, name), tag, archive)
+}
+
+// packProgram writes a static program as a docker-archive that holds nothing else.
+func packProgram(file, tag, archive string) error {
+	name := filepath.Base(file)
+	program, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -61,6 +62,15 @@ func TestCluster(t *testing.T) {
 	})
 	t.Run("an evicted pod may finish", func(t *testing.T) { testEviction(t, s) })
 	t.Run("the S3 server can be taken away and comes back", func(t *testing.T) { testS3(t, s) })
+	t.Run("pods on two nodes find each other, and a node can be lost", func(t *testing.T) { testSecondNode(t, s) })
+	t.Run("a part can be taken away and comes back as it was", func(t *testing.T) {
+		must(t, s.part(ctx, []string{"stop", "kube-apiserver"}))
+		if _, err := s.kubectl(ctx, "", "get", "nodes", "--request-timeout=2s"); err == nil {
+			t.Error("the stopped apiserver answers")
+		}
+		must(t, s.part(ctx, []string{"start", "kube-apiserver"}))
+		kubectl(t, s, "", "get", "nodes")
+	})
 	t.Run("another cluster comes and goes beside it", func(t *testing.T) { testBeside(t, s) })
 	t.Run("up does nothing where a cluster runs", func(t *testing.T) {
 		before := s.holders()
@@ -152,6 +162,24 @@ func testS3(t *testing.T, s *state) {
 	}
 	must(t, s.s3(t.Context(), "start"))
 	must(t, httpOK(t.Context(), url))
+}
+
+// testSecondNode spreads the gang over two nodes, and cuts one node's power.
+func testSecondNode(t *testing.T, s *state) {
+	must(t, s.secondNode(t.Context(), "add"))
+	apart := "affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: " +
+		"[{topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {job-name: gang}}}]}}"
+	kubectl(t, s, "", "delete", "job", "gang", "-n", "probe", "--wait")
+	kubectl(t, s, strings.ReplaceAll(manifest(t, s), "subdomain: gang", "subdomain: gang\n      "+apart), "apply", "-f", "-")
+	testGang(t, s)
+	nodes := strings.Fields(kubectl(t, s, "", "get", "pods", "-n", "probe", "-l", "job-name=gang", "-o", "jsonpath={.items[*].spec.nodeName}"))
+	slices.Sort(nodes)
+	if diff := cmp.Diff([]string{"hrm-node", "hrm-node-2"}, nodes); diff != "" {
+		t.Errorf("the gang was not spread (-want +got):\n%s", diff)
+	}
+	must(t, s.secondNode(t.Context(), "cut"))
+	kubectl(t, s, "", "wait", "--for=condition=Ready=Unknown", "node/hrm-node-2", "--timeout=60s")
+	kubectl(t, s, "", "delete", "node", "hrm-node-2")
 }
 
 // testBeside starts and removes a second node; both lay folders of their own over the same places.

@@ -33,10 +33,15 @@ func (s *state) startAPIServer(ctx context.Context) error {
 		"--service-account-signing-key-file=" + s.path("pki/service-account.key"),
 		"--service-account-issuer=https://kubernetes.default.svc." + dnsDomain,
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=false",
+		"--default-not-ready-toleration-seconds=10", "--default-unreachable-toleration-seconds=10",
 	})
 	if err != nil {
 		return err
 	}
+	return s.waitAPIServer(ctx)
+}
+
+func (s *state) waitAPIServer(ctx context.Context) error {
 	return s.waitFor(ctx, "kube-apiserver", func(ctx context.Context) error {
 		_, err := s.kubectl(ctx, "", "get", "--raw", "/readyz")
 		return err
@@ -50,18 +55,24 @@ func (s *state) startControllers(context.Context) error {
 			"--kubeconfig=" + s.path("controller-manager.kubeconfig"), "--bind-address=127.0.0.1", "--leader-elect=false",
 			"--cert-dir=" + s.path("controller-manager"), "--root-ca-file=" + s.path("pki/ca.crt"),
 			"--service-account-private-key-file=" + s.path("pki/service-account.key"), "--use-service-account-credentials=true",
+			// A node that is gone is noticed in seconds: nobody waits for minutes in a test.
+			"--node-monitor-period=2s", "--node-monitor-grace-period=16s",
 		}),
 		s.start("kube-scheduler", []string{
 			s.program("kube-scheduler"),
 			"--kubeconfig=" + s.path("scheduler.kubeconfig"), "--bind-address=127.0.0.1", "--leader-elect=false", "--cert-dir=" + s.path("scheduler"),
 		}),
-		// Limits on conntrack belong to the machine, so kube-proxy is told to leave them.
-		s.start("kube-proxy", []string{
-			s.program("kube-proxy"),
-			"--kubeconfig=" + s.path("proxy.kubeconfig"), "--proxy-mode=iptables", "--cluster-cidr=" + s.net.pods(),
-			"--hostname-override=" + nodeName, "--bind-address=" + s.net.node(), "--metrics-bind-address=127.0.0.1:10249",
-			"--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0s", "--conntrack-tcp-timeout-close-wait=0s",
-		}))
+		s.startProxy())
+}
+
+// startProxy leads packets for Services to pods. Limits on conntrack belong to the machine, so it is told to leave them.
+func (s *state) startProxy() error {
+	return s.start("kube-proxy", []string{
+		s.program("kube-proxy"),
+		"--kubeconfig=" + s.path("proxy.kubeconfig"), "--proxy-mode=iptables", "--cluster-cidr=" + s.net.pods(),
+		"--hostname-override=" + s.nodeName(), "--bind-address=" + s.address(), "--metrics-bind-address=127.0.0.1:10249",
+		"--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0s", "--conntrack-tcp-timeout-close-wait=0s",
+	})
 }
 
 const corefile = `.:53 {
@@ -110,14 +121,21 @@ func (s *state) startDNS(ctx context.Context) error {
 func (s *state) waitNode(ctx context.Context) error { return s.waitFor(ctx, "kubelet", s.nodeReady) }
 
 func (s *state) nodeReady(ctx context.Context) error {
-	out, err := s.kubectl(ctx, "", "get", "node", nodeName, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}{.spec.taints[*].key}`)
+	if err := s.nodeTakesPods(ctx, s.nodeName()); err != nil {
+		return err
+	}
+	// Pods of a namespace are refused until its account exists.
+	_, err := s.kubectl(ctx, "", "get", "serviceaccount", "default", "-n", "default")
+	return err
+}
+
+func (s *state) nodeTakesPods(ctx context.Context, name string) error {
+	out, err := s.kubectl(ctx, "", "get", "node", name, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}{.spec.taints[*].key}`)
 	if err != nil {
 		return err
 	}
 	if strings.TrimSpace(out) != "True" {
-		return fmt.Errorf("node is not ready yet: %s", out)
+		return fmt.Errorf("node %s is not ready yet: %s", name, out)
 	}
-	// Pods of a namespace are refused until its account exists.
-	_, err = s.kubectl(ctx, "", "get", "serviceaccount", "default", "-n", "default")
-	return err
+	return nil
 }

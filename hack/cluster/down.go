@@ -17,13 +17,23 @@ import (
 func (s *state) down(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	for _, node := range s.nodes() {
+		if err := node.cut(ctx); err != nil {
+			return err
+		}
+	}
+	return errors.Join(s.removeLink(ctx), s.removeFiles())
+}
+
+// cut ends everything on a node at once, as a cut of its power would.
+func (s *state) cut(ctx context.Context) error {
 	for {
 		for _, pid := range s.holders() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		left := s.removeCgroups()
 		if len(s.holders())+len(left) == 0 {
-			break
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -31,7 +41,6 @@ func (s *state) down(ctx context.Context) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return errors.Join(s.removeLink(ctx), s.removeFiles())
 }
 
 // removeLink deletes the machine's end of the cable and with it the routes. The kernel does so too, but only some time

@@ -27,7 +27,8 @@ var nodeFolders = []string{"/run/containerd", "/var/lib/cni", "/var/lib/kubelet"
 
 // request asks the holder for something, one per connection.
 type request struct {
-	// Do is start (a daemon), stop (one), run (a program to its end) or list (the daemons).
+	// Do is start (a daemon), again (start one as it was started before), stop (one), run (a program to its end) or list
+	// (the daemons).
 	Do   string
 	Name string
 	Args []string
@@ -43,6 +44,8 @@ type reply struct {
 // process is a child of the holder.
 type process struct {
 	pid int
+	// made is the request that started it.
+	made request
 	// ended is closed once the process is gone and status says how.
 	ended  chan struct{}
 	status string
@@ -155,6 +158,18 @@ func (h *holder) answer(r request) error {
 	case "start":
 		_, err := h.spawn(r)
 		return err
+	case "again":
+		h.mu.Lock()
+		p := h.daemons[r.Name]
+		h.mu.Unlock()
+		if p == nil {
+			return fmt.Errorf("%s was never started", r.Name)
+		}
+		if p.status == "" {
+			return nil
+		}
+		_, err := h.spawn(p.made)
+		return err
 	case "run":
 		p, err := h.spawn(r)
 		if err != nil {
@@ -191,7 +206,7 @@ func (h *holder) spawn(r request) (*process, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := &process{ended: make(chan struct{})}
+	p := &process{made: r, ended: make(chan struct{})}
 	p.pid, err = syscall.ForkExec(program, r.Args, &syscall.ProcAttr{
 		Dir: h.dir, Env: append(os.Environ(), r.Env...), Files: []uintptr{0, log.Fd(), log.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
 	})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -24,6 +25,11 @@ Usage: go run ./hack/cluster COMMAND      (from the project's root)
   images          build the project's images from its Dockerfile, and load them if the cluster runs
   load FILE…      load docker-archives into the cluster
   s3 start|stop   the S3 server alone: without a cluster, or to take the store away from under running jobs
+  node add|cut    add a second node, a machine of its own to the first; or end all of it at once, like a power cut
+  part stop|start NAME [2]
+                  kill one of the programs that status lists, on the second node if so said; start it as it was
+  pack PROGRAM IMAGE FILE
+                  make a docker-archive of an image that holds one static program
   status          say what runs; exit status 1 if anything does not
   env             print shell lines that point kubectl, aws and hrm at the cluster
   down            leave no process, mount, interface, cgroup or file behind
@@ -84,6 +90,8 @@ func run(ctx context.Context, args []string) error {
 		return s.buildImages(ctx, ".")
 	case "load":
 		return s.load(ctx, rest...)
+	case "pack":
+		return packProgram(rest[0], rest[1], rest[2])
 	case "status":
 		return s.status()
 	case "env":
@@ -95,7 +103,7 @@ func run(ctx context.Context, args []string) error {
 // change runs the commands that start or remove the cluster, one at a time. Building comes before the wait for others.
 func (s *state) change(ctx context.Context, command string, rest []string) (err error) {
 	switch command {
-	case "up":
+	case "up", "node":
 		s.bin, err = ensureTools(ctx, ".", nil)
 	case "s3":
 		s.bin, err = ensureTools(ctx, ".", []string{"versitygw"})
@@ -108,11 +116,15 @@ func (s *state) change(ctx context.Context, command string, rest []string) (err 
 		return err
 	}
 	defer unlock()
-	switch {
-	case command == "up":
+	switch command {
+	case "up":
 		return s.up(ctx)
-	case command == "s3":
+	case "s3":
 		return s.s3(ctx, rest[0])
+	case "node":
+		return s.secondNode(ctx, rest[0])
+	case "part":
+		return s.part(ctx, rest)
 	}
 	if err := s.down(ctx); err != nil || len(rest) == 0 {
 		return err
@@ -125,8 +137,13 @@ var arguments = map[string]func(rest []string) bool{
 	"check": none, "deps": none, "up": none, "images": none, "status": none, "env": none,
 	"tools": func([]string) bool { return true },
 	"load":  func(rest []string) bool { return len(rest) > 0 },
-	"s3":    func(rest []string) bool { return len(rest) == 1 && (rest[0] == "start" || rest[0] == "stop") },
-	"down":  func(rest []string) bool { return len(rest) == 0 || len(rest) == 1 && rest[0] == "--cache" },
+	"pack":  func(rest []string) bool { return len(rest) == 3 },
+	"node":  func(rest []string) bool { return len(rest) == 1 && (rest[0] == "add" || rest[0] == "cut") },
+	"part": func(rest []string) bool {
+		return (len(rest) == 2 || len(rest) == 3 && rest[2] == "2") && (rest[0] == "start" || rest[0] == "stop") && slices.Contains(daemons, rest[1])
+	},
+	"s3":   func(rest []string) bool { return len(rest) == 1 && (rest[0] == "start" || rest[0] == "stop") },
+	"down": func(rest []string) bool { return len(rest) == 0 || len(rest) == 1 && rest[0] == "--cache" },
 }
 
 func none(rest []string) bool { return len(rest) == 0 }

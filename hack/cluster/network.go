@@ -10,7 +10,7 @@ import (
 )
 
 // network is the block of 1024 addresses that a cluster uses: the first quarter for the cable between machine and node,
-// the second for pods, the third for Services. The node has a network namespace of its own, so its ports, iptables
+// the second for Services, the others for pods, one for each node. The node has a network namespace of its own, so its ports, iptables
 // chains and sysctls are nobody else's; the machine reaches it, its pods and its Services by routes over the cable.
 type network struct {
 	block netip.Prefix
@@ -36,10 +36,9 @@ func (n network) address(quarter, host byte) string {
 
 func (n network) machine() string    { return n.address(0, 1) }
 func (n network) node() string       { return n.address(0, 2) }
-func (n network) gateway() string    { return n.address(1, 1) }
-func (n network) pods() string       { return n.address(1, 0) + "/24" }
-func (n network) services() string   { return n.address(2, 0) + "/24" }
-func (n network) apiService() string { return n.address(2, 1) }
+func (n network) services() string   { return n.address(1, 0) + "/24" }
+func (n network) apiService() string { return n.address(1, 1) }
+func (n network) pods() string       { return n.address(2, 0) + "/23" }
 func (n network) api() string        { return "https://" + n.node() + ":6443" }
 func (n network) s3() string         { return n.node() + ":" + s3Port }
 

@@ -34,7 +34,7 @@ func (s *state) cniConfig() string {
 	return fmt.Sprintf(`{"cniVersion": "1.0.0", "name": "hrm", "plugins": [
   {"type": "bridge", "bridge": %q, "isGateway": true, "hairpinMode": true,
    "ipam": {"type": "host-local", "dataDir": %q, "ranges": [[{"subnet": %q, "gateway": %q}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
-`, bridgeName, s.path("ipam"), s.net.pods(), s.net.gateway())
+`, bridgeName, s.path("ipam"), s.pods(), s.gateway())
 }
 
 func (s *state) kubeletConfig() string {
@@ -53,7 +53,7 @@ failCgroupV1: false
 failSwapOn: false
 localStorageCapacityIsolation: false
 makeIPTablesUtilChains: false
-clusterDNS: [%[1]s]
+clusterDNS: [%[11]s]
 clusterDomain: %[7]s
 resolvConf: %[8]q
 podLogsDir: %[9]q
@@ -62,9 +62,10 @@ evictionHard: {memory.available: 100Mi}
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 nodeStatusUpdateFrequency: 5s
+nodeLeaseDurationSeconds: 12
 shutdownGracePeriod: 0s
-`, s.net.node(), s.path("pki/ca.crt"), s.path("pki/kubelet.crt"), s.path("pki/kubelet.key"), s.containerdSocket(), s.cgroup(), dnsDomain,
-		s.path("resolv.conf"), s.path("pod-logs"), s.path("volume-plugins"))
+`, s.address(), s.path("pki/ca.crt"), s.path("pki/kubelet.crt"), s.path("pki/kubelet.key"), s.containerdSocket(), s.cgroup(), dnsDomain,
+		s.path("resolv.conf"), s.path("pod-logs"), s.path("volume-plugins"), s.net.node())
 }
 
 // startContainerd starts a containerd of our own, apart from one that the machine may run, and gives it the pause image.
@@ -92,8 +93,18 @@ func (s *state) startContainerd(ctx context.Context) error {
 	return s.load(ctx, archive)
 }
 
-// load imports docker-archives into the cluster's containerd.
+// load imports docker-archives into the containerd of every node that runs.
 func (s *state) load(ctx context.Context, archives ...string) error {
+	if err := s.loadHere(ctx, archives...); err != nil || s.first != nil {
+		return err
+	}
+	if second := s.second(); second.alive("containerd") == nil {
+		return second.loadHere(ctx, archives...)
+	}
+	return nil
+}
+
+func (s *state) loadHere(ctx context.Context, archives ...string) error {
 	if err := s.alive("containerd"); err != nil {
 		return fmt.Errorf("%w; go run ./hack/cluster up starts it", err)
 	}
@@ -105,7 +116,7 @@ func (s *state) load(ctx context.Context, archives ...string) error {
 	return nil
 }
 
-// startKubelet registers this machine as the cluster's node.
+// startKubelet registers the node with the cluster.
 func (s *state) startKubelet(context.Context) error {
 	if err := s.writeFile("kubelet.yaml", []byte(s.kubeletConfig()), 0o644); err != nil {
 		return err
@@ -120,6 +131,6 @@ func (s *state) startKubelet(context.Context) error {
 	}
 	return s.start("kubelet", []string{
 		s.program("kubelet"), "--config", s.path("kubelet.yaml"), "--kubeconfig", s.path("kubelet.kubeconfig"),
-		"--root-dir", s.path("kubelet"), "--cert-dir", s.path("kubelet-pki"), "--hostname-override", nodeName, "--node-ip", s.net.node(),
+		"--root-dir", s.path("kubelet"), "--cert-dir", s.path("kubelet-pki"), "--hostname-override", s.nodeName(), "--node-ip", s.address(),
 	})
 }

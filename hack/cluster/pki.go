@@ -85,18 +85,16 @@ func (s *state) writePKI(now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("make the cluster's certificate authority: %w", err)
 	}
-	if err := s.writeFile("pki/ca.crt", ca.pem, 0o644); err != nil {
+	names := []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + dnsDomain, "localhost"}
+	cert, key, err := ca.issue(now, "kube-apiserver", "system:masters", names, []string{s.net.node(), s.net.apiService(), "127.0.0.1"})
+	if err != nil {
+		return fmt.Errorf("issue the certificate of the apiserver: %w", err)
+	}
+	if err := s.writePair("pki/apiserver", cert, key); err != nil {
 		return err
 	}
-	names := []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + dnsDomain, nodeName, "localhost"}
-	for _, server := range []struct{ file, user, group string }{
-		{"apiserver", "kube-apiserver", "system:masters"}, {"kubelet", "system:node:" + nodeName, "system:nodes"},
-	} {
-		cert, key, err := ca.issue(now, server.user, server.group, names, []string{s.net.node(), s.net.apiService(), "127.0.0.1"})
-		if err != nil {
-			return fmt.Errorf("issue the certificate of %s: %w", server.file, err)
-		}
-		if err := s.writePair("pki/"+server.file, cert, key); err != nil {
+	for _, node := range s.nodes() {
+		if err := node.writeNodePKI(ca, now); err != nil {
 			return err
 		}
 	}
@@ -108,8 +106,32 @@ func (s *state) writePKI(now time.Time) error {
 	if err := s.writeFile("pki/service-account.key", signerPEM, 0o600); err != nil {
 		return err
 	}
-	return s.writeKubeconfigs(ca, now)
+	return s.writeKubeconfigs(ca, now, []identity{
+		{"kubeconfig", "admin", "system:masters"},
+		{"controller-manager.kubeconfig", "system:kube-controller-manager", ""},
+		{"scheduler.kubeconfig", "system:kube-scheduler", ""},
+		{"coredns.kubeconfig", "coredns", "hrm-cluster:dns"},
+	})
 }
+
+// writeNodePKI makes what a node identifies itself with.
+func (s *state) writeNodePKI(ca *authority, now time.Time) error {
+	user := "system:node:" + s.nodeName()
+	cert, key, err := ca.issue(now, user, "system:nodes", []string{s.nodeName(), "localhost"}, []string{s.address(), "127.0.0.1"})
+	if err != nil {
+		return fmt.Errorf("issue the certificate of node %s: %w", s.nodeName(), err)
+	}
+	if err := s.writeFile("pki/ca.crt", ca.pem, 0o644); err != nil {
+		return err
+	}
+	if err := s.writePair("pki/kubelet", cert, key); err != nil {
+		return err
+	}
+	return s.writeKubeconfigs(ca, now, []identity{{"kubelet.kubeconfig", user, "system:nodes"}, {"proxy.kubeconfig", "system:kube-proxy", ""}})
+}
+
+// identity is who a component is to the apiserver, and the kubeconfig that says so.
+type identity struct{ file, user, group string }
 
 func (s *state) writePair(name string, cert, key []byte) error {
 	if err := s.writeFile(name+".crt", cert, 0o644); err != nil {
@@ -118,15 +140,8 @@ func (s *state) writePair(name string, cert, key []byte) error {
 	return s.writeFile(name+".key", key, 0o600)
 }
 
-func (s *state) writeKubeconfigs(ca *authority, now time.Time) error {
-	for _, c := range []struct{ file, user, group string }{
-		{"kubeconfig", "admin", "system:masters"},
-		{"kubelet.kubeconfig", "system:node:" + nodeName, "system:nodes"},
-		{"controller-manager.kubeconfig", "system:kube-controller-manager", ""},
-		{"scheduler.kubeconfig", "system:kube-scheduler", ""},
-		{"proxy.kubeconfig", "system:kube-proxy", ""},
-		{"coredns.kubeconfig", "coredns", "hrm-cluster:dns"},
-	} {
+func (s *state) writeKubeconfigs(ca *authority, now time.Time, list []identity) error {
+	for _, c := range list {
 		cert, key, err := ca.issue(now, c.user, c.group, nil, nil)
 		if err != nil {
 			return fmt.Errorf("issue the certificate of %s: %w", c.user, err)

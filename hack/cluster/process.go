@@ -52,7 +52,7 @@ func (s *state) startHolder(ctx context.Context) error {
 	}
 }
 
-// holders returns the process numbers of this folder's holders, as the machine counts them.
+// holders returns the process numbers of this node's holders, as the machine counts them.
 func (s *state) holders() []int { return holders(func(dir string) bool { return dir == s.dir }) }
 
 // holders returns the process numbers of the holders whose cluster's folder is wanted.

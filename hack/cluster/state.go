@@ -9,7 +9,6 @@ import (
 )
 
 const (
-	nodeName   = "hrm-node"
 	dnsDomain  = "cluster.local"
 	pauseImage = "hrm.local/pause:1"
 	// maxDir keeps the sockets below the folder within the 107 bytes that the kernel gives a socket's path.
@@ -24,7 +23,17 @@ type state struct {
 	bin string
 	// net is where the cluster lives; zero until makeNetwork has chosen it.
 	net network
+	// first is the cluster's first node, whose folder holds this one's; nil for the first node itself.
+	first *state
 }
+
+// second is the cluster's other node, whether it runs or not: a machine of its own, as far as the first can tell.
+func (s *state) second() *state {
+	return &state{dir: s.path("node2"), bin: s.bin, net: s.net, first: s}
+}
+
+// nodes are all that may run.
+func (s *state) nodes() []*state { return []*state{s, s.second()} }
 
 // newState finds the cluster that the environment names.
 func newState() (*state, error) {
@@ -46,11 +55,34 @@ func newState() (*state, error) {
 
 // id tells this cluster's interface and cgroup from another's.
 func (s *state) id() string {
+	if s.first != nil {
+		return s.first.id() + "-2"
+	}
 	sum := sha256.Sum256([]byte(s.dir))
 	return hex.EncodeToString(sum[:4])
 }
 
 func (s *state) cgroup() string { return "hrm-cluster-" + s.id() }
+
+// nodeName is the node's in the cluster.
+func (s *state) nodeName() string {
+	if s.first != nil {
+		return "hrm-node-2"
+	}
+	return "hrm-node"
+}
+
+// address, pods and gateway are the node's own part of the network.
+func (s *state) address() string { return s.net.address(0, 2+s.index()) }
+func (s *state) pods() string    { return s.net.address(2+s.index(), 0) + "/24" }
+func (s *state) gateway() string { return s.net.address(2+s.index(), 1) }
+
+func (s *state) index() byte {
+	if s.first != nil {
+		return 1
+	}
+	return 0
+}
 
 // link is the machine's end of the cable to the node. An interface's name has at most 15 characters.
 func (s *state) link() string { return "hrm-" + s.id() }

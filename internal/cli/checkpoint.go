@@ -20,9 +20,7 @@ type checkpointFlags struct {
 
 func (f *checkpointFlags) add(c *cobra.Command) {
 	f.store.add(c, "where the job trained into")
-	c.Flags().StringVar(&f.kube.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster that JOB is in")
-	c.Flags().StringVar(&f.kube.context, "context", "", "context of the kubeconfig")
-	c.Flags().StringVarP(&f.kube.namespace, "namespace", "n", "", "namespace of JOB")
+	f.kube.add(c)
 }
 
 // open opens the store of --store, or that of the job that the argument names.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,7 @@ import (
 )
 
 func (a *app) dataCommand() *cobra.Command {
-	return group("data", "Build and inspect datasets", group("build", "Build a dataset", a.buildSudokuCommand()), a.inspectCommand())
+	return group("data", "Build and inspect datasets", group("build", "Build a dataset", a.buildSudokuCommand()), a.inspectCommand(), a.sampleCommand())
 }
 
 func (a *app) buildSudokuCommand() *cobra.Command {
@@ -61,9 +62,7 @@ that has no solution, or several, ends the build with its line number and exit c
 	flags.Int32Var(&maxBlanks, "max-blanks", 0, "fill in blanks until at most so many remain")
 	flags.Int32Var(&minRating, "min-rating", 0, "leave out puzzles that are rated easier")
 	flags.Int64Var(&spec.Seed, "seed", 0, "seed of the split, the subsample and the augmentations")
-	flags.StringVar(&store.endpoint, "endpoint", "", "URL of the S3 service; empty is Amazon's")
-	flags.StringVar(&store.region, "region", "", "region of the bucket")
-	flags.BoolVar(&store.pathStyle, "path-style", true, "put the bucket into the path of S3 addresses")
+	store.addBucket(c)
 	return c
 }
 
@@ -112,6 +111,10 @@ func prepareDataset(ctx context.Context, job *v1alpha1.HRMTrainingJob, f trainFl
 		return halves{}, err
 	}
 	dir, uri, hit, err := dataset.Cached(ctx, store, "", job.Spec.Dataset, sourcesOf(ctx, s3).Open, filepath.Join(f.scratch, "hrm"), nil)
+	if errors.Is(err, syscall.ENOSPC) {
+		return halves{}, fmt.Errorf("dataset of %s: no space is left in %s: give the pod more scratch space (ephemeral-storage in spec.template.resources), or name a roomier directory with --scratch: %w",
+			job.Spec.Dataset.Source.URI, f.scratch, err)
+	}
 	if err != nil {
 		return halves{}, fmt.Errorf("dataset of %s: %w", job.Spec.Dataset.Source.URI, err)
 	}

@@ -2,10 +2,16 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -15,14 +21,28 @@ import (
 // kubeFlags choose a cluster as kubectl does.
 type kubeFlags struct{ kubeconfig, context, namespace string }
 
-// job fetches a job from the cluster, to learn where it keeps its checkpoints.
-func (f *kubeFlags) job(ctx context.Context, name string) (*v1alpha1.HRMTrainingJob, error) {
+func (f *kubeFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster that JOB is in")
+	c.Flags().StringVar(&f.context, "context", "", "context of the kubeconfig")
+	c.Flags().StringVarP(&f.namespace, "namespace", "n", "", "namespace of JOB")
+}
+
+// cluster is a connection to the chosen cluster.
+type cluster struct {
+	client.WithWatch
+	// logs reads what pods print.
+	logs      kubernetes.Interface
+	namespace string
+}
+
+// connect opens the chosen cluster; in a pod without a kubeconfig, that is the pod's own.
+func (f *kubeFlags) connect() (*cluster, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = f.kubeconfig
 	config := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context})
 	rest, err := config.ClientConfig()
 	if err != nil {
-		return nil, configurationError{fmt.Errorf("no cluster to ask about job %s: %w; set KUBECONFIG, or name its store with --store", name, err)}
+		return nil, configurationError{fmt.Errorf("no cluster: %w; set KUBECONFIG or name one with --kubeconfig", err)}
 	}
 	namespace := f.namespace
 	if namespace == "" {
@@ -31,16 +51,56 @@ func (f *kubeFlags) job(ctx context.Context, name string) (*v1alpha1.HRMTraining
 		}
 	}
 	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
-	cluster, err := client.New(rest, client.Options{Scheme: scheme})
+	objects, err := client.NewWithWatch(rest, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, fmt.Errorf("reach the cluster: %w", err)
 	}
+	logs, err := kubernetes.NewForConfig(rest)
+	if err != nil {
+		return nil, fmt.Errorf("reach the cluster: %w", err)
+	}
+	return &cluster{WithWatch: objects, logs: logs, namespace: namespace}, nil
+}
+
+// key names an object in the chosen namespace.
+func (k *cluster) key(name string) client.ObjectKey {
+	return client.ObjectKey{Namespace: k.namespace, Name: name}
+}
+
+// job fetches a job from the cluster, to learn where it keeps its checkpoints.
+func (f *kubeFlags) job(ctx context.Context, name string) (*v1alpha1.HRMTrainingJob, error) {
+	k, err := f.connect()
+	if err != nil {
+		return nil, fmt.Errorf("job %s: %w; or name its store with --store", name, err)
+	}
+	return k.job(ctx, name)
+}
+
+func (k *cluster) job(ctx context.Context, name string) (*v1alpha1.HRMTrainingJob, error) {
 	job := &v1alpha1.HRMTrainingJob{}
-	if err := cluster.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, job); err != nil {
-		return nil, fmt.Errorf("job %s/%s: %w", namespace, name, err)
+	if err := k.Get(ctx, k.key(name), job); err != nil {
+		return nil, fmt.Errorf("job %s: %w", k.key(name), err)
 	}
 	return job, nil
+}
+
+// passing says whether an error of the cluster may be gone in a moment: it does not answer, or not now. What it decided
+// about the request stays.
+func passing(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return true
+	}
+	code := status.Status().Code
+	return code == 0 || code == 408 || code == 410 || code == 429 || code >= 500
+}
+
+// nameIs selects one object, and since begins a watch after a version of it.
+func nameIs(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
+
+func since(resourceVersion string) *metav1.ListOptions {
+	return &metav1.ListOptions{ResourceVersion: resourceVersion}
 }

@@ -49,14 +49,23 @@ func run(ctx context.Context, args []string, version string, in io.Reader, out, 
 	root.SetOut(out)
 	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
-	if err != nil {
-		fmt.Fprintln(errOut, "Error:", err)
+	if silent := (statusError{}); err != nil && (!errors.As(err, &silent) || silent.error != nil) {
+		a.complain(err)
 		var usage usageError
 		if errors.As(err, &usage) {
 			fmt.Fprintf(errOut, "See '%s --help'.\n", root.CommandPath())
 		}
 	}
 	return exitCode(err)
+}
+
+// complain says why the command failed: in a cluster as a line of the log, like all others there.
+func (a *app) complain(err error) {
+	if os.Getenv(jobVariable) != "" {
+		a.log.Error(err.Error())
+		return
+	}
+	fmt.Fprintln(a.err, "Error:", err)
 }
 
 // root assembles the command tree.
@@ -68,10 +77,13 @@ func (a *app) root() *cobra.Command {
 builds and inspects datasets, and lists, pulls, checks, evaluates and tries checkpoints.
 
 Exit codes: 0 done; 64 wrong command line; 65 bad data; 70 failed, may work another time;
-75 interrupted with a checkpoint saved, start again to go on; 78 wrong configuration.`,
+75 interrupted with a checkpoint saved, start again to go on; 78 wrong configuration.
+run and watch exit with 1 if the job failed, and with 130 if they were interrupted.`,
 		Example: `  hrm train -f job.yaml --store ./run          # train on this machine
   hrm checkpoint list --store ./run            # what was saved
   hrm solve --store ./run                      # try the model on a puzzle it has never seen
+  kubectl hrm run -f job.yaml                  # create a job in a cluster, and watch it until it ends
+  kubectl hrm logs sudoku -f                   # read a cluster job's logs, over restarts
   kubectl hrm checkpoint pull sudoku --out .   # fetch a cluster job's best checkpoint`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -83,6 +95,7 @@ Exit codes: 0 done; 64 wrong command line; 65 bad data; 70 failed, may work anot
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.trainCommand(), a.dataCommand(), a.evalCommand(), a.solveCommand(), a.checkpointCommand(), a.benchCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.watchCommand(), a.logsCommand(), a.listJobsCommand())
 	return root
 }
 

@@ -23,6 +23,11 @@ type storeFlags struct {
 
 func (f *storeFlags) add(c *cobra.Command, what string) {
 	c.Flags().StringVar(&f.uri, "store", "", what+": a directory or s3://bucket/prefix")
+	f.addBucket(c)
+}
+
+// addBucket adds the flags that say how buckets are reached.
+func (f *storeFlags) addBucket(c *cobra.Command) {
 	c.Flags().StringVar(&f.endpoint, "endpoint", os.Getenv("AWS_ENDPOINT_URL"), "URL of the S3 service; empty is Amazon's")
 	c.Flags().StringVar(&f.region, "region", "", "region of the bucket")
 	c.Flags().BoolVar(&f.pathStyle, "path-style", true, "put the bucket into the path of S3 addresses")

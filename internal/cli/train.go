@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +13,8 @@ import (
 	apiprogress "github.com/hrm-operator/hrm-operator/api/progress"
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
+	"github.com/hrm-operator/hrm-operator/trainer/collective"
+	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 	"github.com/hrm-operator/hrm-operator/trainer/progress"
@@ -26,7 +27,9 @@ type trainFlags struct {
 	set     []string
 	listen  string
 	scratch string
-	device  deviceFlags
+	// rendezvousListen is where rank 0 waits for the others, if not at the usual port of all addresses.
+	rendezvousListen string
+	device           deviceFlags
 }
 
 func (a *app) trainCommand() *cobra.Command {
@@ -38,7 +41,10 @@ func (a *app) trainCommand() *cobra.Command {
 evaluates, and saves checkpoints. Started again with the same store it goes on from the last checkpoint, and the
 weights come out bit for bit as if it had never stopped. SIGTERM and Ctrl-C finish the step, save, and exit with 75.
 
-Without --store the job's own storage is used, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the environment.`,
+Without --store the job's own storage is used, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the environment.
+
+Several processes train together if each is told HRM_WORLD_SIZE, its HRM_RANK from 0 on, and HRM_RENDEZVOUS, the host
+of rank 0; in a cluster the operator does so. All of them stop when one does, and go on together when started again.`,
 		Example: `  hrm train -f job.yaml --store ./run
   hrm train -f job.yaml --store ./run --set training.steps=500 --set training.learningRate=1e-3
   hrm train -f job.yaml --store s3://hrm/sudoku --listen :8080`,
@@ -50,20 +56,33 @@ Without --store the job's own storage is used, with AWS_ACCESS_KEY_ID and AWS_SE
 	c.Flags().StringArrayVar(&f.set, "set", nil, "set a field of the spec, as in training.learningRate=1e-3; may be repeated")
 	c.Flags().StringVar(&f.listen, "listen", "", "serve /progress, /metrics and /healthz on this address; empty serves nothing")
 	c.Flags().StringVar(&f.scratch, "scratch", os.TempDir(), "directory for files that need not last")
+	c.Flags().StringVar(&f.rendezvousListen, "rendezvous-listen", "", "where rank 0 waits for the other processes of a job of several; empty is the port of HRM_RENDEZVOUS, or :29400")
 	f.device.add(c)
 	return c
 }
 
 // train runs a job and leaves the termination message that the operator reads.
 func (a *app) train(ctx context.Context, f trainFlags) error {
+	a.log = label(a.log, os.Getenv)
 	tracker := progress.NewTracker(time.Now, a.display())
 	err := a.trainWith(ctx, f, tracker)
 	tracker.Close()
 	final := tracker.Report()
 	if err != nil {
-		final.Message = err.Error()
+		final.Message, final.Interruption = err.Error(), interruption(ctx, err)
 	}
 	return errors.Join(err, progress.WriteTermination(progress.TerminationLog, final))
+}
+
+// interruption says why a process ended that did nothing wrong: it was asked to, or another one of its group had ended.
+func interruption(ctx context.Context, err error) string {
+	switch {
+	case exitCode(err) != exitInterrupted:
+		return ""
+	case ctx.Err() != nil:
+		return apiprogress.Terminated
+	}
+	return apiprogress.PeerLost
 }
 
 // display is a bar if standard error is a terminal.
@@ -74,38 +93,79 @@ func (a *app) display() progress.Display {
 	return progress.NewLog(a.log, 10*time.Second, time.Now)
 }
 
-func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tracker) error {
+func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tracker) (err error) {
 	job, raw, err := a.loadJob(f.file, f.set)
 	if err != nil {
 		return err
 	}
-	if err := alone(os.Getenv("HRM_WORLD_SIZE"), job); err != nil {
+	place, err := placeOf(job, os.Getenv)
+	if err != nil {
 		return err
 	}
+	place.Listen = f.rendezvousListen
+	tracker.Place(os.Getenv(jobVariable), place.Attempt, place.Size)
 	if f.listen != "" {
 		if _, err := progress.Serve(ctx, f.listen, tracker); err != nil {
 			return configurationError{err}
 		}
 	}
 	tracker.Phase(apiprogress.PreparingDataset)
-	store, err := a.trainStore(ctx, f.store, job, tracker)
+	store, err := loop.Patiently(ctx, tracker.Note, nil, func() (objectstore.Store, error) { return a.trainStore(ctx, f.store, job, tracker) })
 	if err != nil {
 		return err
 	}
-	data, err := prepareDataset(ctx, job, f, store, tracker)
+	if done, err := a.finished(ctx, store, job, tracker); done || err != nil {
+		return err
+	}
+	group, err := join(ctx, place, tracker)
 	if err != nil {
 		return err
 	}
-	device, err := f.device.open(tracker.Note, false)
+	defer func() { err = errors.Join(err, group.Close(loop.Parting(err))) }()
+	var data halves
+	err = inTurn(ctx, group, func() (err error) {
+		data, err = loop.Patiently(ctx, tracker.Note, nil, func() (halves, error) { return prepareDataset(ctx, job, f, store, tracker) })
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = device.Close() }()
+	compute, err := f.device.open(tracker.Note, false)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = compute.Close() }()
+	watch(tracker, compute, group)
 	return loop.Run(ctx, loop.Options{
-		Spec: &job.Spec, Train: data.train, Test: data.test, Device: device, Store: store, Tracker: tracker,
+		Spec: &job.Spec, Train: data.train, Test: data.test, Device: compute, Store: store, Tracker: tracker, Group: group, Attempt: place.Attempt,
 		Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(job.Spec.Checkpoint.KeepLast), Job: raw, Version: a.version}),
 		Now:         time.Now,
 	})
+}
+
+// finished says that the store holds the end of the job's run. A process that learns so needs no peers: they may have
+// ended long ago.
+func (a *app) finished(ctx context.Context, store objectstore.Store, job *v1alpha1.HRMTrainingJob, tracker *progress.Tracker) (bool, error) {
+	end, err := loop.FindFinished(ctx, store, &job.Spec)
+	if end == nil || err != nil {
+		return false, err
+	}
+	tracker.Note(fmt.Sprintf("nothing is left to train: %s is the end of this job", end.Checkpoint.URI))
+	tracker.Finished(end.Checkpoint, end.EvalExactAccuracy)
+	return true, nil
+}
+
+// watch lets /metrics tell what the device and the group know.
+func watch(tracker *progress.Tracker, d device.Device, group collective.Group) {
+	var memory func() int64
+	if m, ok := d.(interface{ MemoryBytes() int64 }); ok {
+		memory = m.MemoryBytes
+	}
+	var silence func() time.Duration
+	if group.Size() > 1 {
+		silence = group.Silence
+	}
+	tracker.Watch(memory, silence)
 }
 
 // loadJob reads a job, applies what --set says, and checks the whole.
@@ -155,20 +215,4 @@ func (a *app) trainStore(ctx context.Context, override string, job *v1alpha1.HRM
 	}
 	tracker.Note(fmt.Sprintf("--store: %s takes the place of the job's storage (bucket %s)", store.URI(""), job.Spec.Storage.Bucket))
 	return store, nil
-}
-
-// alone refuses what this trainer cannot do: it is one process, so it must be the only one.
-func alone(worldSize string, job *v1alpha1.HRMTrainingJob) error {
-	size := int(job.Spec.Nodes)
-	if worldSize != "" {
-		n, err := strconv.Atoi(worldSize)
-		if err != nil || n < 1 {
-			return configurationError{fmt.Errorf("HRM_WORLD_SIZE is %q: want the number of processes", worldSize)}
-		}
-		size = n
-	}
-	if size > 1 {
-		return configurationError{fmt.Errorf("the job wants %d processes that train together, and this version trains with one: set spec.nodes to 1", size)}
-	}
-	return nil
 }

@@ -25,15 +25,24 @@ const (
 	scalarBest      = "bestExactAccuracy"
 	scalarLast      = "lastExactAccuracy"
 	scalarEvaluated = "evaluatedStep"
+	// scalarNodes is how many processes trained.
+	scalarNodes = "nodes"
+	// scalarFinished is the recipe of a run that has come to its end; only its last state has it.
+	scalarFinished = "finished"
 )
 
 // scalars are the run's own part of a state.
 func (r *run) scalars() map[string]string {
-	return map[string]string{
+	s := map[string]string{
 		scalarBest:      strconv.FormatFloat(r.best, 'g', -1, 64),
 		scalarLast:      strconv.FormatFloat(r.last, 'g', -1, 64),
 		scalarEvaluated: strconv.FormatInt(r.evaluated, 10),
+		scalarNodes:     strconv.Itoa(r.Group.Size()),
 	}
+	if r.trainer.step == r.plan.total {
+		s[scalarFinished] = Recipe(r.Spec)
+	}
+	return s
 }
 
 func (r *run) restoreScalars(s map[string]string) (err error) {
@@ -51,18 +60,30 @@ func (r *run) restoreScalars(s map[string]string) (err error) {
 	return nil
 }
 
-// offer snapshots the run and hands it to the saver; training goes on meanwhile.
+// offer snapshots the run and hands it to the saver; training goes on meanwhile. All ranks of a group must call it, and
+// rank 0 saves.
 func (r *run) offer(best bool) error {
-	state, err := r.trainer.export()
+	r.watch.lap(partCompute)
+	defer r.watch.lap(partCheckpoint)
+	if err := r.trainer.replicas(r.Group.Context()); err != nil {
+		return err
+	}
+	state, err := r.trainer.export(r.Group.Context())
 	if err != nil {
 		return fmt.Errorf("snapshot of step %d: %w", r.trainer.step, err)
 	}
+	r.offered, r.savedAt = r.trainer.step, r.Now()
+	if r.Group.Rank() != 0 {
+		return nil
+	}
 	state.Scalars = r.scalars()
-	journal := r.journal.Bytes()
+	journals := map[string][]byte{progress.JournalKey: r.journal.Bytes(), progress.AttemptJournalKey(r.Attempt): r.attempt.Bytes()}
 	r.saver.offer(snapshot{step: state.Step, best: best, save: func(ctx context.Context) error {
-		// The journal first: its lines after the checkpoint that a run resumes from are dropped, missing ones are lost.
-		if err := putJournal(ctx, r.Store, journal); err != nil {
-			return err
+		// The journals first: lines after the checkpoint that a run resumes from are dropped, missing ones are lost.
+		for key, journal := range journals {
+			if err := putJournal(ctx, r.Store, key, journal); err != nil {
+				return err
+			}
 		}
 		saved, err := r.Checkpoints.Save(ctx, state, best)
 		if err != nil {
@@ -71,14 +92,16 @@ func (r *run) offer(best bool) error {
 		r.Tracker.Saved(saved, best)
 		return nil
 	}})
-	r.offered, r.savedAt = state.Step, r.Now()
 	return nil
 }
 
-func putJournal(ctx context.Context, store objectstore.Store, journal []byte) error {
-	_, err := store.Put(ctx, progress.JournalKey, bytes.NewReader(journal), int64(len(journal)), objectstore.Condition{})
+func putJournal(ctx context.Context, store objectstore.Store, key string, journal []byte) error {
+	if key == "" {
+		return nil
+	}
+	_, err := store.Put(ctx, key, bytes.NewReader(journal), int64(len(journal)), objectstore.Condition{})
 	if err != nil {
-		return fmt.Errorf("write %s: %w", store.URI(progress.JournalKey), err)
+		return fmt.Errorf("write %s: %w", store.URI(key), err)
 	}
 	return nil
 }

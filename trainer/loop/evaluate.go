@@ -54,22 +54,26 @@ func (e *Evaluator) Run(ctx context.Context, d *dataset.Dataset, limit int, visi
 			return Evaluation{}, fmt.Errorf("evaluate the %d examples after %d: %w", rows, result.Examples, err)
 		}
 		for _, p := range answers {
-			result.count(p)
+			result.add(p.tokens())
 			if visit != nil {
 				visit(p)
 			}
 		}
 	}
-	if result.Examples > 0 {
-		result.Accuracy /= float64(result.Examples)
-		result.Exact /= float64(result.Examples)
-	}
+	result.average()
 	return result, nil
 }
 
-// count adds one answer; an example without labels does not count.
-func (v *Evaluation) count(p Prediction) {
-	labelled, right := 0, 0
+// average turns sums over examples into means.
+func (v *Evaluation) average() {
+	if v.Examples > 0 {
+		v.Accuracy /= float64(v.Examples)
+		v.Exact /= float64(v.Examples)
+	}
+}
+
+// tokens counts a prediction's labelled tokens, and those of them that are right.
+func (p Prediction) tokens() (labelled, right int) {
 	for i, label := range p.Labels {
 		if label == dataset.IgnoreLabel {
 			continue
@@ -79,6 +83,11 @@ func (v *Evaluation) count(p Prediction) {
 			right++
 		}
 	}
+	return labelled, right
+}
+
+// add counts one example; one without labels does not count.
+func (v *Evaluation) add(labelled, right int) {
 	if labelled == 0 {
 		return
 	}

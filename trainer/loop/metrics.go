@@ -40,6 +40,11 @@ func readOutcome(arrays map[string]device.Array, rows int) (Outcome, error) {
 	}, nil
 }
 
+// fields lists the figures of the rows, as they travel between processes.
+func (o *Outcome) fields() []*[]float32 {
+	return []*[]float32{&o.LMLoss, &o.QHaltLoss, &o.QContinueLoss, &o.QHalt, &o.QContinue, &o.Correct, &o.Labelled}
+}
+
 // exact says that every labelled token of a row is right.
 func (o Outcome) exact(row int) bool { return o.Correct[row] == o.Labelled[row] }
 

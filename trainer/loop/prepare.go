@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 
+	apiprogress "github.com/hrm-operator/hrm-operator/api/progress"
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/model"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
@@ -31,6 +33,9 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
+	if size := o.Group.Size(); h.Batch < size {
+		return nil, fmt.Errorf("%w: a batch of %d cannot be split among %d processes: raise spec.training.globalBatchSize or lower spec.nodes", ErrConfiguration, h.Batch, size)
+	}
 	m, err := model.Build(o.Spec.Model, ShapeOf(&o.Train.Metadata), o.Spec.Training.Precision, h.Batch)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfiguration, err)
@@ -39,11 +44,12 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Options: o, plan: p, best: -1, evaluated: -1, offered: -1}
+	r := &run{Options: o, plan: p, best: -1, evaluated: -1, offered: -1, attempt: progress.ResumeJournal(nil, 0)}
+	r.watch = newStopwatch(o.Now, o.Tracker.Spent)
 	if r.network, err = NewNetwork(o.Device, m, true); err != nil {
 		return nil, err
 	}
-	if r.trainer, err = NewTrainer(r.network, source, o.Train.SeqLen, h); err != nil {
+	if r.trainer, err = newTrainer(r.network, source, o.Train.SeqLen, h, o.Group, r.watch); err != nil {
 		return nil, errors.Join(err, r.network.Close())
 	}
 	if err := r.prepareEvaluation(); err != nil {
@@ -52,6 +58,7 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if err := r.resume(ctx); err != nil {
 		return nil, errors.Join(err, r.network.Close())
 	}
+	r.watch.lap(partCheckpoint)
 	return r, nil
 }
 
@@ -75,20 +82,57 @@ func (r *run) prepareEvaluation() (err error) {
 	if n := r.Spec.Evaluation.MaxExamples; n != nil {
 		r.testLimit = int(*n)
 	}
-	batch := min(r.plan.batch, evaluationBatch, r.Test.Examples())
+	// No larger than what a rank trains on: an evaluation can only be interrupted between its batches.
+	batch := min(r.trainer.rows(), evaluationBatch, r.Test.Examples())
 	r.evaluator, err = NewEvaluator(r.network, batch, r.Test.SeqLen, int(r.Spec.Model.ACT.MaxSteps))
 	return err
 }
 
-// resume goes on from the store's last checkpoint; without one the weights are drawn and training begins.
+// resume goes on from the store's last checkpoint; without one the weights are drawn and training begins. Rank 0 reads
+// the store, and draws; the others get from it what it has.
 func (r *run) resume(ctx context.Context) error {
-	state, from, err := r.Checkpoints.Latest(ctx, r.Tracker.Note)
+	state, from, err := r.firstState(ctx)
 	if err != nil {
 		return err
 	}
-	if state == nil {
-		r.journal = progress.ResumeJournal(nil, 0)
-		return r.network.Initialize(r.Spec.Training.Seed)
+	if *state, err = shareState(ctx, r.Group, *state); err != nil {
+		return fmt.Errorf("take over the state of rank 0: %w", err)
+	}
+	if err := r.restore(ctx, state, from); err != nil {
+		return err
+	}
+	return r.trainer.replicas(ctx)
+}
+
+// firstState is what rank 0 begins with: the last checkpoint, or drawn weights and nothing else.
+func (r *run) firstState(ctx context.Context) (*State, apiprogress.Checkpoint, error) {
+	if r.Group.Rank() != 0 {
+		return &State{}, apiprogress.Checkpoint{}, nil
+	}
+	var from apiprogress.Checkpoint
+	state, err := Patiently(ctx, r.Tracker.Note, r.Backoff, func() (state *State, err error) {
+		state, from, err = r.Checkpoints.Latest(ctx, r.Tracker.Note)
+		return state, err
+	})
+	if err != nil || state != nil {
+		return state, from, err
+	}
+	state = &State{Model: map[string]checkpoint.Tensor{}}
+	if err := r.network.Initialize(r.Spec.Training.Seed); err != nil {
+		return nil, from, err
+	}
+	return state, from, r.trainer.exportWeights(state)
+}
+
+// restore puts a shared state into this rank's trainer.
+func (r *run) restore(ctx context.Context, state *State, from apiprogress.Checkpoint) error {
+	r.journal = progress.ResumeJournal(nil, 0)
+	if len(state.Carry) == 0 {
+		weights, err := ModelWeights(*state)
+		if err != nil {
+			return err
+		}
+		return r.network.SetWeights(weights)
 	}
 	if err := r.trainer.restore(*state); err != nil {
 		return fmt.Errorf("%w: go on from %s: %w: train into another place, or remove that one", ErrConfiguration, from.URI, err)
@@ -97,13 +141,24 @@ func (r *run) resume(ctx context.Context) error {
 		return fmt.Errorf("go on from %s: %w", from.URI, err)
 	}
 	r.offered = state.Step
+	if r.Group.Rank() != 0 {
+		return nil
+	}
 	r.Tracker.Saved(from, false)
 	r.Tracker.Note(fmt.Sprintf("going on from step %d of %s", state.Step, from.URI))
-	old, err := readAll(ctx, r.Store, progress.JournalKey)
-	if err != nil {
-		return err
+	if before, now := state.Scalars[scalarNodes], fmt.Sprint(r.Group.Size()); before != "" && before != now {
+		r.Tracker.Note(fmt.Sprintf("going on with %s processes from a checkpoint of %s: the rows in work are split anew", now, before))
 	}
-	r.journal = progress.ResumeJournal(old, state.Step)
+	for key, journal := range map[string]**progress.Journal{progress.JournalKey: &r.journal, progress.AttemptJournalKey(r.Attempt): &r.attempt} {
+		if key == "" {
+			continue
+		}
+		old, err := Patiently(ctx, r.Tracker.Note, r.Backoff, func() ([]byte, error) { return readAll(ctx, r.Store, key) })
+		if err != nil {
+			return err
+		}
+		*journal = progress.ResumeJournal(old, state.Step)
+	}
 	return nil
 }
 

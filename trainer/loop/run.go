@@ -8,6 +8,7 @@ import (
 
 	apiprogress "github.com/hrm-operator/hrm-operator/api/progress"
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/collective"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
@@ -16,6 +17,14 @@ import (
 
 // ErrInterrupted says that a run was asked to stop, and that everything up to its last step is saved.
 var ErrInterrupted = errors.New("interrupted: the checkpoint is saved, and the same command goes on from it")
+
+// Parting is what a process that has ended with err says to its group: nothing if all have come to the same end.
+func Parting(err error) error {
+	if errors.Is(err, ErrInterrupted) {
+		return nil
+	}
+	return err
+}
 
 // recordEvery is the number of steps between two lines of metrics.jsonl.
 const recordEvery = 10
@@ -26,6 +35,11 @@ type Options struct {
 	// Train and Test are the dataset's halves; Test may be nil.
 	Train, Test *dataset.Dataset
 	Device      device.Device
+	// Group is the processes that train together; nil means this one alone. Store, Checkpoints and the journal are those of
+	// rank 0; the other ranks need none.
+	Group collective.Group
+	// Attempt is the number of the job's attempt, 0 if it does not count them.
+	Attempt int
 	// Store is where metrics.jsonl goes, beside the checkpoints.
 	Store       objectstore.Store
 	Checkpoints Checkpoints
@@ -47,6 +61,8 @@ type run struct {
 	testLimit int
 	saver     *saver
 	journal   *progress.Journal
+	attempt   *progress.Journal // the lines of this attempt only
+	watch     *stopwatch
 
 	last      float64 // the exact accuracy of the last evaluation
 	best      float64 // the best one, -1 before the first
@@ -57,9 +73,15 @@ type run struct {
 
 // Run trains until the last step, saving and evaluating on the way. When ctx ends it finishes the step it is in, saves,
 // and returns ErrInterrupted. A run whose store holds a checkpoint of the same job goes on from there, bit for bit.
+//
+// In a group all ranks run side by side and stop together: when the ctx of one of them ends, all finish the same step,
+// rank 0 saves, and all return ErrInterrupted. When one is lost the others return a collective.PeerLostError.
 func Run(ctx context.Context, o Options) (err error) {
 	if o.Backoff == nil {
 		o.Backoff = exponential
+	}
+	if o.Group == nil {
+		o.Group = collective.Single{}
 	}
 	r, err := prepare(ctx, o)
 	if err != nil {
@@ -70,42 +92,73 @@ func Run(ctx context.Context, o Options) (err error) {
 	saving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	r.saver = newSaver(saving, o.Tracker.Note, o.Backoff)
+	r.saver.failed = o.Tracker.SaveFailed
 	r.savedAt = o.Now()
 	return r.train(ctx)
 }
 
-// train is the run: evaluate and save where the plan says so, and step until the end.
+// train is the run: evaluate and save where the plan says so, and step until the end. In a group every rank passes the
+// same points in the same order: what depends on clocks, signals and the store is agreed on.
 func (r *run) train(ctx context.Context) error {
 	r.Tracker.Begin(r.trainer.step, r.plan.total, r.plan.epoch(r.trainer.step))
 	for {
 		step := r.trainer.step
-		if err := r.evaluateIfDue(ctx); err != nil && ctx.Err() == nil {
-			return err
+		if err := r.evaluateIfDue(ctx); err != nil {
+			return r.abort(err)
 		}
 		if err := r.saver.err(); err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
+		next, err := r.agree(ctx, step)
+		if err != nil {
+			return r.abort(err)
+		}
+		if next.stop {
 			return r.interrupt()
 		}
-		if r.saveDue(step) {
+		if next.save {
 			if err := r.offer(false); err != nil {
-				return err
+				return r.abort(err)
 			}
 		}
 		if step >= r.plan.total {
 			return r.finish(ctx)
 		}
-		if err := r.step(ctx); err != nil {
+		if err := r.step(); err != nil {
 			return r.abort(err)
 		}
 	}
 }
 
-// step makes one step and reports it. It is finished even if ctx ends meanwhile.
-func (r *run) step(ctx context.Context) error {
+// decision is what all ranks do next.
+type decision struct{ stop, save bool }
+
+// agree makes one decision of what the ranks know: any of them may have been asked to stop; rank 0's clock says when to
+// save.
+func (r *run) agree(ctx context.Context, step int64) (decision, error) {
+	all, err := r.Group.AllGather(r.Group.Context(), []byte{flag(ctx.Err() != nil), flag(r.saveDue(step))})
+	if err != nil {
+		return decision{}, fmt.Errorf("after step %d: %w", step, err)
+	}
+	d := decision{save: all[0][1] != 0}
+	for _, wish := range all {
+		d.stop = d.stop || wish[0] != 0
+	}
+	r.watch.lap(partAllReduce)
+	return d, nil
+}
+
+func flag(set bool) byte {
+	if set {
+		return 1
+	}
+	return 0
+}
+
+// step makes one step and reports it. It is finished even if this process is asked to stop meanwhile; a lost peer ends it.
+func (r *run) step() error {
 	began := r.Now()
-	if err := r.trainer.Step(context.WithoutCancel(ctx)); err != nil {
+	if err := r.trainer.Step(r.Group.Context()); err != nil {
 		return err
 	}
 	step, w := r.trainer.step, &r.trainer.window
@@ -121,7 +174,12 @@ func (r *run) step(ctx context.Context) error {
 	record := r.trainer.record()
 	record.Time, record.Epoch, record.SamplesPerSecond = r.Now().UTC(), report.Epoch, r.Tracker.Report().SamplesPerSecond
 	r.trainer.window = Window{}
-	return r.journal.Add(record)
+	return r.write(record)
+}
+
+// write adds a line to the journals.
+func (r *run) write(record progress.Record) error {
+	return errors.Join(r.journal.Add(record), r.attempt.Add(record))
 }
 
 // record is the line of metrics.jsonl for the window that ends with the step just made.
@@ -135,21 +193,26 @@ func (t *Trainer) record() progress.Record {
 	}
 }
 
-// evaluateIfDue measures the network where the plan says so, and saves it if it has never been better.
+// evaluateIfDue measures the network where the plan says so, and saves it if it has never been better. An evaluation
+// that is interrupted leaves everything as it was.
 func (r *run) evaluateIfDue(ctx context.Context) error {
 	step := r.trainer.step
 	if r.evaluated == step || !r.plan.evaluateAfter(step) || r.Test == nil {
 		return nil
 	}
-	result, err := r.evaluator.Run(ctx, r.Test, r.testLimit, nil)
+	result, whole, err := evaluateTogether(ctx, r.Group, r.evaluator, r.Test, r.testLimit)
+	r.watch.lap(partEvaluation)
 	if err != nil {
 		return fmt.Errorf("evaluation after step %d: %w", step, err)
+	}
+	if !whole {
+		return nil
 	}
 	r.evaluated, r.last = step, result.Exact
 	r.Tracker.Evaluated(result.Exact)
 	r.Tracker.Note(fmt.Sprintf("step %d: %.1f%% of %d held-out examples wholly right, %.1f%% of their tokens",
 		step, 100*result.Exact, result.Examples, 100*result.Accuracy))
-	err = r.journal.Add(progress.Record{
+	err = r.write(progress.Record{
 		Step: step, Epoch: r.plan.epoch(step), Time: r.Now().UTC(),
 		EvalAccuracy: &result.Accuracy, EvalExactAccuracy: &result.Exact, EvalExamples: result.Examples,
 	})
@@ -169,13 +232,26 @@ func (r *run) saveDue(step int64) bool {
 	return r.plan.saveAfter(step) || every != nil && r.Now().Sub(r.savedAt) >= time.Duration(*every)*time.Second
 }
 
-// finish waits until the last checkpoint is saved.
+// finish waits until the last checkpoint is saved, at every rank: if one ended before, and rank 0 were then lost, the
+// rest of the group would wait for it in vain.
 func (r *run) finish(ctx context.Context) error {
 	r.Tracker.Phase(apiprogress.Saving)
+	defer r.watch.lap(partCheckpoint)
+	if r.Group.Rank() != 0 {
+		if err := r.Group.Barrier(ctx); err != nil {
+			return fmt.Errorf("wait for the last checkpoint: %w", err)
+		}
+		r.Tracker.Phase(apiprogress.Done)
+		return nil
+	}
 	wait, stop := r.grace(ctx)
 	defer stop()
 	if err := r.saver.wait(wait); err != nil {
 		return err
+	}
+	if err := r.Group.Barrier(r.Group.Context()); err != nil {
+		// Everything is saved: whoever comes again finds that the job is done.
+		r.Tracker.Note(fmt.Sprintf("the last checkpoint is saved, but not all ranks have heard of it: %v", err))
 	}
 	r.Tracker.Phase(apiprogress.Done)
 	return nil
@@ -187,7 +263,7 @@ func (r *run) interrupt() error {
 	r.Tracker.Phase(apiprogress.Saving)
 	if r.trainer.step != r.offered {
 		if err := r.offer(false); err != nil {
-			return err
+			return r.abort(err)
 		}
 	}
 	ctx, stop := context.WithCancel(context.Background())

@@ -27,6 +27,8 @@ type snapshot struct {
 type saver struct {
 	note    func(string)
 	backoff func(attempt int) time.Duration
+	// failed, if not nil, is called whenever saving has failed.
+	failed func()
 
 	mu      sync.Mutex
 	waiting []snapshot
@@ -95,6 +97,9 @@ func (s *saver) persist(n snapshot) error {
 		}
 		if errors.Is(err, objectstore.ErrPrecondition) {
 			return fmt.Errorf("save step %d: another process trains into the same place: %w", n.step, err)
+		}
+		if s.failed != nil {
+			s.failed()
 		}
 		wait := s.backoff(attempt)
 		s.note(fmt.Sprintf("the checkpoint of step %d could not be saved, training goes on, next try in %s: %v", n.step, wait, err))

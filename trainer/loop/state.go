@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -21,15 +22,16 @@ type State = checkpoint.State
 // carried are the device arrays that stay from step to step.
 var carried = []string{"zH", "zL"}
 
-// export copies everything that the next step depends on out of the trainer.
-func (t *Trainer) export() (State, error) {
-	s := State{Step: t.step, Model: map[string]checkpoint.Tensor{}, Optimizer: map[string]checkpoint.Tensor{}}
-	weights, err := t.network.Weights()
-	if err != nil {
-		return s, err
+// export copies everything that the next step depends on out of the trainers of a group. All ranks must call it; rank 0
+// gets the state, the others an empty one.
+func (t *Trainer) export(ctx context.Context) (State, error) {
+	carry, err := t.exportCarry(ctx)
+	if err != nil || t.group.Rank() != 0 {
+		return State{}, err
 	}
-	for _, p := range t.network.Model.Parameters {
-		s.Model[OfficialPrefix+p.Name] = checkpoint.Float32Tensor(weights[p.Name], p.Shape...)
+	s := State{Step: t.step, Model: map[string]checkpoint.Tensor{}, Optimizer: map[string]checkpoint.Tensor{}, Carry: carry}
+	if err := t.exportWeights(&s); err != nil {
+		return s, err
 	}
 	moments, err := t.adam.Export()
 	if err != nil {
@@ -39,12 +41,23 @@ func (t *Trainer) export() (State, error) {
 		s.Optimizer[name] = checkpoint.Float32Tensor(x, len(x))
 	}
 	s.Optimizer["step"] = checkpoint.Int32Tensor([]int32{int32(moments.Step)}, 1)
-	s.Carry, err = t.exportCarry()
-	return s, err
+	return s, nil
 }
 
-// exportCarry copies the rows in work, the random states and the sums of the metrics.
-func (t *Trainer) exportCarry() (map[string]checkpoint.Tensor, error) {
+// exportWeights copies the weights into s.
+func (t *Trainer) exportWeights(s *State) error {
+	weights, err := t.network.Weights()
+	if err != nil {
+		return err
+	}
+	for _, p := range t.network.Model.Parameters {
+		s.Model[OfficialPrefix+p.Name] = checkpoint.Float32Tensor(weights[p.Name], p.Shape...)
+	}
+	return nil
+}
+
+// exportCarry copies the rows in work, those of all ranks, the random states and the sums of the metrics.
+func (t *Trainer) exportCarry(ctx context.Context) (map[string]checkpoint.Tensor, error) {
 	c, b := &t.carry, len(t.carry.halted)
 	list := map[string]checkpoint.Tensor{
 		"tokens":  checkpoint.Int32Tensor(c.tokens, b, len(c.tokens)/b),
@@ -60,7 +73,11 @@ func (t *Trainer) exportCarry() (map[string]checkpoint.Tensor, error) {
 		if err := a.Read(0, raw); err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
-		list[name] = checkpoint.Tensor{DType: checkpoint.DType(a.DType().String()), Shape: []int{b, a.Len() / b}, Data: raw}
+		all, err := t.group.AllGather(ctx, raw)
+		if err != nil {
+			return nil, fmt.Errorf("gather %s: %w", name, err)
+		}
+		list[name] = checkpoint.Tensor{DType: checkpoint.DType(a.DType().String()), Shape: []int{b, a.Len() / t.rows()}, Data: slices.Concat(all...)}
 	}
 	random, err := t.random.MarshalBinary()
 	if err != nil {
@@ -75,7 +92,7 @@ func (t *Trainer) exportCarry() (map[string]checkpoint.Tensor, error) {
 	return list, nil
 }
 
-// restore puts an exported state back. After an error the trainer is not to be used.
+// restore puts an exported state back, of the carry this rank's rows. After an error the trainer is not to be used.
 func (t *Trainer) restore(s State) error {
 	weights, err := ModelWeights(s)
 	if err != nil {
@@ -121,10 +138,11 @@ func (t *Trainer) restoreCarry(list map[string]checkpoint.Tensor) error {
 	}
 	for _, name := range carried {
 		a, tensor := t.arrays[name], list[name]
-		if string(tensor.DType) != a.DType().String() || len(tensor.Data) != a.Len()*a.DType().Size() {
-			return fmt.Errorf("the carry's %s is %s%v, want %d of %v: the checkpoint is of another job", name, tensor.DType, tensor.Shape, a.Len(), a.DType())
+		row := a.Len() / t.rows() * a.DType().Size()
+		if string(tensor.DType) != a.DType().String() || len(tensor.Data) != row*t.hyper.Batch {
+			return fmt.Errorf("the carry's %s is %s%v, want %d rows of %d bytes of %v: the checkpoint is of another job", name, tensor.DType, tensor.Shape, t.hyper.Batch, row, a.DType())
 		}
-		if err := a.Write(0, tensor.Data); err != nil {
+		if err := a.Write(0, tensor.Data[t.from*row:t.to*row]); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/hrm-operator/hrm-operator/trainer/collective"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/model"
 	"github.com/hrm-operator/hrm-operator/trainer/optim"
@@ -28,10 +29,11 @@ type Hyperparameters struct {
 type NotFiniteError struct{ Step int64 }
 
 func (e *NotFiniteError) Error() string {
-	return fmt.Sprintf("the loss of step %d is not a finite number; the last checkpoint is from before it: lower spec.training.learningRate or lengthen spec.training.warmupSteps", e.Step)
+	return fmt.Sprintf("the loss of step %d is not a finite number; the last checkpoint is from before it, and going on from there comes to the same: lower spec.training.learningRate or lengthen spec.training.warmupSteps", e.Step)
 }
 
-// carry is what stays with a row from segment to segment; the states zH and zL stay on the device.
+// carry is what stays with a row from segment to segment, for all rows of the global batch; the states zH and zL stay on
+// the device of the process that has the row.
 type carry struct {
 	tokens, labels, puzzles []int32
 	steps                   []int32
@@ -39,12 +41,22 @@ type carry struct {
 }
 
 // Trainer is the state of a training run between two steps.
+//
+// In a group, every rank holds the same Trainer but for the device arrays zH and zL, which hold the rows [from, to) of
+// the global batch that the rank computes. What else a step needs of the other rows (their losses, their q, their
+// gradients) is gathered in the order of the rows, so that every rank takes every decision for itself and comes to the
+// same one, and a row's course does not depend on how many ranks there are.
 type Trainer struct {
-	network *Network
-	hyper   Hyperparameters
-	source  Source
-	adam    *optim.DeviceAdamATan2
-	sign    *optim.SparseSignSGD
+	network  *Network
+	hyper    Hyperparameters
+	source   Source
+	adam     *optim.DeviceAdamATan2
+	sign     *optim.SparseSignSGD
+	group    collective.Group
+	from, to int
+	// gradients are the dense ones, in the order in which they are summed.
+	gradients []device.Array
+	watch     *stopwatch
 
 	arrays map[string]device.Array
 	carry  carry
@@ -53,10 +65,18 @@ type Trainer struct {
 	window Window
 }
 
-// NewTrainer returns a trainer at step 0: zero moments, and every row of the carry waiting for its first example.
+// NewTrainer returns the trainer of a single process at step 0: zero moments, and every row of the carry waiting for its
+// first example.
 func NewTrainer(n *Network, source Source, seqLen int, h Hyperparameters) (*Trainer, error) {
-	arrays, err := n.bind(n.Model.Train, h.Batch)
-	if err != nil {
+	return newTrainer(n, source, seqLen, h, collective.Single{}, nil)
+}
+
+// newTrainer returns a trainer of its rank's rows. watch may be nil.
+func newTrainer(n *Network, source Source, seqLen int, h Hyperparameters, group collective.Group, watch *stopwatch) (*Trainer, error) {
+	t := &Trainer{network: n, hyper: h, source: source, group: group, watch: watch, random: rand.NewPCG(h.Seed, explorationStream)}
+	t.from, t.to = collective.Share(h.Batch, group.Rank(), group.Size())
+	var err error
+	if t.arrays, err = n.bind(n.Model.Train, t.rows()); err != nil {
 		return nil, err
 	}
 	var dense []optim.Parameter
@@ -66,49 +86,114 @@ func NewTrainer(n *Network, source Source, seqLen int, h Hyperparameters) (*Trai
 			return nil, fmt.Errorf("the training program computes no gradient of %s", p.Name)
 		}
 		dense = append(dense, optim.Parameter{Name: p.Name, Value: n.parameters[p.Name], Gradient: gradient})
+		t.gradients = append(t.gradients, gradient)
 	}
-	adam, err := optim.NewDeviceAdamATan2(n.Device, dense, optim.Hyperparameters{WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2})
+	t.adam, err = optim.NewDeviceAdamATan2(n.Device, dense, optim.Hyperparameters{WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2})
 	if err != nil {
 		return nil, err
 	}
-	t := &Trainer{network: n, hyper: h, source: source, adam: adam, arrays: arrays, random: rand.NewPCG(h.Seed, explorationStream)}
 	if dim := n.puzzleDim(); dim > 0 {
 		t.sign = &optim.SparseSignSGD{Device: n.Device, Table: n.parameters[model.PuzzleTable], Dim: dim, WeightDecay: h.PuzzleWeightDecay}
 	}
-	t.carry = carry{
-		tokens: make([]int32, h.Batch*seqLen), labels: make([]int32, h.Batch*seqLen), puzzles: make([]int32, h.Batch),
-		steps: make([]int32, h.Batch), halted: make([]bool, h.Batch),
-	}
-	for i := range t.carry.halted {
-		t.carry.halted[i] = true
-	}
+	t.carry = newCarry(h.Batch, seqLen)
 	return t, nil
 }
+
+// newCarry returns a carry whose rows all wait for their first example.
+func newCarry(batch, seqLen int) carry {
+	c := carry{
+		tokens: make([]int32, batch*seqLen), labels: make([]int32, batch*seqLen), puzzles: make([]int32, batch),
+		steps: make([]int32, batch), halted: make([]bool, batch),
+	}
+	for i := range c.halted {
+		c.halted[i] = true
+	}
+	return c
+}
+
+// rows is how many rows of the batch this rank computes.
+func (t *Trainer) rows() int { return t.to - t.from }
 
 // explorationStream keeps the random numbers of exploration apart from those of the sampler and the weights.
 const explorationStream = 0x61637421
 
 // Step makes one optimizer step: one segment for every row of the batch. The weights are not touched if a loss is not
-// finite.
+// finite, at whichever rank.
 func (t *Trainer) Step(ctx context.Context) error {
 	t.carry.admit(t.source.Next())
 	if err := t.load(); err != nil {
 		return fmt.Errorf("step %d: %w", t.step+1, err)
 	}
-	if err := t.network.train.Run(ctx, t.hyper.Batch, t.arrays); err != nil {
-		return fmt.Errorf("step %d: %w", t.step+1, err)
+	t.watch.lap(partData)
+	if err := t.network.train.Run(ctx, t.rows(), t.arrays); err != nil {
+		return fmt.Errorf("step %d: %w", t.step+1, cause(ctx, err))
 	}
-	outcome, err := readOutcome(t.arrays, t.hyper.Batch)
+	t.watch.lap(partCompute)
+	outcome, puzzleGradient, err := t.gather(ctx)
 	if err != nil {
 		return fmt.Errorf("step %d: %w", t.step+1, err)
 	}
 	if !outcome.finite() {
 		return &NotFiniteError{Step: t.step + 1}
 	}
+	if err := t.group.AllReduce(ctx, t.gradients); err != nil {
+		return fmt.Errorf("step %d: gradients: %w", t.step+1, err)
+	}
+	t.watch.lap(partAllReduce)
 	t.halt(outcome)
 	t.step++
 	t.window.add(outcome, t.carry.halted, t.carry.steps)
-	return t.update()
+	defer t.watch.lap(partCompute)
+	return t.update(puzzleGradient)
+}
+
+// cause is the reason of an error that came because ctx has ended.
+func cause(ctx context.Context, err error) error {
+	if reason := context.Cause(ctx); reason != nil {
+		return reason
+	}
+	return err
+}
+
+// gather returns the outcome and the gradients of the puzzle rows [batch, dim] of the whole batch.
+func (t *Trainer) gather(ctx context.Context) (Outcome, []float32, error) {
+	own, err := readOutcome(t.arrays, t.rows())
+	if err != nil {
+		return Outcome{}, nil, err
+	}
+	dim := 0
+	var gradient []float32
+	if t.sign != nil {
+		dim = t.sign.Dim
+		if gradient, err = device.ReadFloats(t.arrays["grad/puzzle"], 0, t.rows()*dim); err != nil {
+			return Outcome{}, nil, fmt.Errorf("gradient of the puzzle rows: %w", err)
+		}
+	}
+	if t.group.Size() == 1 {
+		return own, gradient, nil
+	}
+	var packed []float32
+	for _, field := range own.fields() {
+		packed = append(packed, *field...)
+	}
+	all, err := t.group.AllGather(ctx, device.EncodeFloats(device.Float32, append(packed, gradient...)))
+	if err != nil {
+		return Outcome{}, nil, fmt.Errorf("losses: %w", err)
+	}
+	var outcome Outcome
+	gradient = gradient[:0]
+	for rank, raw := range all {
+		from, to := collective.Share(t.hyper.Batch, rank, t.group.Size())
+		x, fields := device.DecodeFloats(device.Float32, raw), outcome.fields()
+		if n := to - from; len(x) != n*(len(fields)+dim) {
+			return Outcome{}, nil, fmt.Errorf("rank %d sent %d numbers for %d rows: it runs another version", rank, len(x), n)
+		}
+		for _, field := range fields {
+			*field, x = append(*field, x[:to-from]...), x[to-from:]
+		}
+		gradient = append(gradient, x...)
+	}
+	return outcome, gradient, nil
 }
 
 // admit gives the rows that have halted their row of a new batch, and counts the segment that is about to run.
@@ -125,14 +210,16 @@ func (c *carry) admit(b Batch) {
 	}
 }
 
-// load writes the carry to the device. Rows that had halted are reset there, by the program.
+// load writes this rank's rows of the carry to the device. Rows that had halted are reset there, by the program.
 func (t *Trainer) load() error {
-	last := make([]bool, t.hyper.Batch)
-	for i, steps := range t.carry.steps {
-		last[i] = int(steps) >= t.hyper.MaxSegments
+	last := make([]bool, t.rows())
+	for i := range last {
+		last[i] = int(t.carry.steps[t.from+i]) >= t.hyper.MaxSegments
 	}
+	c, width := &t.carry, len(t.carry.tokens)/t.hyper.Batch
 	for name, x := range map[string][]int32{
-		"tokens": t.carry.tokens, "labels": t.carry.labels, "halted": flags(t.carry.halted), "last": flags(last),
+		"tokens": c.tokens[t.from*width : t.to*width], "labels": c.labels[t.from*width : t.to*width],
+		"halted": flags(c.halted[t.from:t.to]), "last": flags(last),
 	} {
 		// A program of one segment needs no "last".
 		if a, ok := t.arrays[name]; ok {
@@ -141,7 +228,7 @@ func (t *Trainer) load() error {
 			}
 		}
 	}
-	return t.network.gatherPuzzles(t.arrays, t.carry.puzzles)
+	return t.network.gatherPuzzles(t.arrays, c.puzzles[t.from:t.to])
 }
 
 // halt decides which rows are done with their example. Random numbers are drawn for every row, whether it needs them
@@ -155,18 +242,14 @@ func (t *Trainer) halt(o Outcome) {
 }
 
 // update changes the weights by the gradients of the step that has just been counted.
-func (t *Trainer) update() error {
+func (t *Trainer) update(puzzleGradient []float32) error {
 	if err := t.adam.Step(t.learningRate(t.hyper.LearningRate)); err != nil {
 		return fmt.Errorf("step %d: %w", t.step, err)
 	}
 	if t.sign == nil {
 		return nil
 	}
-	gradient, err := device.ReadFloats(t.arrays["grad/puzzle"], 0, t.hyper.Batch*t.sign.Dim)
-	if err != nil {
-		return fmt.Errorf("step %d: gradient of the puzzle rows: %w", t.step, err)
-	}
-	if err := t.sign.Step(t.carry.puzzles, gradient, t.learningRate(t.hyper.PuzzleLearningRate)); err != nil {
+	if err := t.sign.Step(t.carry.puzzles, puzzleGradient, t.learningRate(t.hyper.PuzzleLearningRate)); err != nil {
 		return fmt.Errorf("step %d: %w", t.step, err)
 	}
 	return nil

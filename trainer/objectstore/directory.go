@@ -2,6 +2,7 @@ package objectstore
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,9 +11,11 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,34 +23,62 @@ import (
 // smallFile is the size up to which an ETag is a hash of the content; above it, it is the file's identity.
 const smallFile = 1 << 20
 
+// abandonedAfter is how long nobody must have written to a temporary file for its process to count as dead.
+const abandonedAfter = time.Hour
+
 // directory keeps every object in a file of its own. Files appear by rename, so readers see whole objects; a lock on a
-// file orders writers, of other processes too.
-type directory struct{ root string }
+// file orders writers, of other processes too. Nothing outside the directory can be reached, by symbolic links neither.
+type directory struct {
+	name string // absolute
+	root *os.Root
+}
 
 // OpenDir opens the directory store at path, creating the directory.
 func OpenDir(path string) (Store, error) {
-	root, err := filepath.Abs(path)
+	name, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
-	if err := os.MkdirAll(filepath.Join(root, internalFolder), 0o755); err != nil {
+	if err := os.MkdirAll(name, 0o755); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
-	return &directory{root}, nil
+	root, err := os.OpenRoot(name)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	d := &directory{name, root}
+	d.sweep()
+	return d, nil
 }
-
-func (d *directory) path(key string) string { return filepath.Join(d.root, filepath.FromSlash(key)) }
 
 // URI implements [Store].
 func (d *directory) URI(key string) string {
-	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(d.path(key))}).String()
+	return (&url.URL{Scheme: "file", Path: path.Join(filepath.ToSlash(d.name), key)}).String()
+}
+
+// sweep removes what processes that were killed in the middle of a write have left. What cannot be removed stays: it
+// takes room and does no other harm.
+func (d *directory) sweep() {
+	left, err := fs.ReadDir(d.root.FS(), internalFolder)
+	if err != nil {
+		return
+	}
+	for _, e := range left {
+		info, err := e.Info()
+		if err == nil && strings.HasPrefix(e.Name(), temporaryPrefix) && time.Since(info.ModTime()) > abandonedAfter {
+			_ = d.root.Remove(path.Join(internalFolder, e.Name()))
+		}
+	}
 }
 
 // lock keeps other writers out until the returned function is called.
 func (d *directory) lock() (func(), error) {
-	f, err := os.OpenFile(filepath.Join(d.root, internalFolder, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err := d.root.MkdirAll(internalFolder, 0o755); err != nil {
+		return nil, d.explain("lock", internalFolder, err)
+	}
+	f, err := d.root.OpenFile(internalFolder+"/lock", os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("lock store %s: %w", d.root, err)
+		return nil, d.explain("lock", internalFolder, err)
 	}
 	for {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
@@ -57,7 +88,7 @@ func (d *directory) lock() (func(), error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock store %s: %w", d.root, err)
+		return nil, d.explain("lock", internalFolder, err)
 	}
 	return func() { f.Close() }, nil
 }
@@ -67,7 +98,8 @@ func (d *directory) Get(ctx context.Context, key string) (io.ReadCloser, Info, e
 	if err := errors.Join(ctx.Err(), checkKey(key)); err != nil {
 		return nil, Info{}, err
 	}
-	f, err := os.Open(d.path(key))
+	// A pipe that nobody writes to would block, were it opened in the ordinary way.
+	f, err := d.root.OpenFile(key, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, Info{}, d.explain("read", key, err)
 	}
@@ -123,7 +155,7 @@ func (d *directory) Put(ctx context.Context, key string, r io.Reader, size int64
 	if err != nil {
 		return Info{}, d.explain("write", key, err)
 	}
-	defer os.Remove(temporary)
+	defer func() { _ = d.root.Remove(temporary) }()
 	unlock, err := d.lock()
 	if err != nil {
 		return Info{}, err
@@ -132,34 +164,54 @@ func (d *directory) Put(ctx context.Context, key string, r io.Reader, size int64
 	if err := d.holds(ctx, key, c); err != nil {
 		return Info{}, err
 	}
-	parent := filepath.Dir(d.path(key))
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return Info{}, d.explain("write", key, err)
-	}
-	if err := os.Rename(temporary, d.path(key)); err != nil {
-		return Info{}, d.explain("write", key, err)
-	}
-	if err := syncDir(parent); err != nil {
+	if err := d.publish(temporary, key); err != nil {
 		return Info{}, d.explain("write", key, err)
 	}
 	return d.Stat(ctx, key)
 }
 
+// publish gives a synced file its name, so that it keeps it when the power goes: every folder above it is synced, as
+// any of them may be new.
+func (d *directory) publish(temporary, key string) error {
+	folder := path.Dir(key)
+	if err := d.root.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	if err := d.root.Rename(temporary, key); err != nil {
+		return err
+	}
+	for ; ; folder = path.Dir(folder) {
+		if err := d.syncFolder(folder); err != nil || folder == "." {
+			return err
+		}
+	}
+}
+
+// temporaryPrefix begins the names of files that are being written, below internalFolder.
+const temporaryPrefix = "put-"
+
 func (d *directory) writeTemporary(ctx context.Context, r io.Reader, size int64) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Join(d.root, internalFolder), "put-*")
+	if err := d.root.MkdirAll(internalFolder, 0o755); err != nil {
+		return "", err
+	}
+	name = path.Join(internalFolder, temporaryPrefix+rand.Text())
+	f, err := d.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
 		return "", err
 	}
 	defer func() {
 		if err = errors.Join(err, f.Close()); err != nil {
-			os.Remove(f.Name())
+			_ = d.root.Remove(name)
 		}
 	}()
 	n, err := io.Copy(f, io.LimitReader(readerWithContext{ctx, r}, size))
 	if err == nil && n != size {
 		err = fmt.Errorf("the content has %d bytes, want %d: %w", n, size, io.ErrUnexpectedEOF)
 	}
-	return f.Name(), errors.Join(err, f.Chmod(0o644), f.Sync())
+	if err != nil {
+		return name, err
+	}
+	return name, f.Sync()
 }
 
 // readerWithContext stops reading when the context ends.
@@ -191,9 +243,9 @@ func (d *directory) holds(ctx context.Context, key string, c Condition) error {
 	return nil
 }
 
-// syncDir makes a rename in a directory durable.
-func syncDir(path string) error {
-	f, err := os.Open(path)
+// syncFolder makes the names in a folder durable.
+func (d *directory) syncFolder(name string) error {
+	f, err := d.root.Open(name)
 	if err != nil {
 		return err
 	}
@@ -202,23 +254,22 @@ func syncDir(path string) error {
 
 // List implements [Store].
 func (d *directory) List(ctx context.Context, prefix string) ([]Info, error) {
+	if err := checkListPrefix(prefix); err != nil {
+		return nil, err
+	}
 	var all []Info
-	err := filepath.WalkDir(d.root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := fs.WalkDir(d.root.FS(), ".", func(key string, e fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil || key == ".":
 			return err
-		}
-		rel, relErr := filepath.Rel(d.root, path)
-		key := filepath.ToSlash(rel)
-		if err != nil || relErr != nil || key == "." {
-			return relErr
-		}
-		if e.IsDir() {
+		case e.IsDir():
 			if key == internalFolder || !strings.HasPrefix(key+"/", prefix) && !strings.HasPrefix(prefix, key+"/") {
 				return fs.SkipDir
 			}
 			return ctx.Err()
-		}
-		if !e.Type().IsRegular() || !strings.HasPrefix(key, prefix) {
+		case !e.Type().IsRegular() || !strings.HasPrefix(key, prefix) || checkKey(key) != nil:
 			return nil
 		}
 		info, err := d.Stat(ctx, key)
@@ -229,7 +280,7 @@ func (d *directory) List(ctx context.Context, prefix string) ([]Info, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", d.URI(prefix), err)
+		return nil, d.explain("list", prefix, err)
 	}
 	slices.SortFunc(all, func(a, b Info) int { return strings.Compare(a.Key, b.Key) })
 	return all, nil
@@ -245,30 +296,48 @@ func (d *directory) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	defer unlock()
-	if s, err := os.Lstat(d.path(key)); err == nil && s.IsDir() {
+	if s, err := d.root.Lstat(key); err == nil && s.IsDir() {
 		return nil
 	}
-	if err := os.Remove(d.path(key)); err != nil {
+	if err := d.root.Remove(key); err != nil {
 		if err := d.explain("delete", key, err); !errors.Is(err, ErrNotFound) {
 			return err
 		}
 		return nil
 	}
-	for dir := filepath.Dir(d.path(key)); dir != d.root; dir = filepath.Dir(dir) {
-		if os.Remove(dir) != nil {
+	for folder := path.Dir(key); folder != "."; folder = path.Dir(folder) {
+		if d.root.Remove(folder) != nil {
 			break
 		}
 	}
 	return nil
 }
 
-// explain says which object an error is about.
+// explain says which object an error is about, and what to do about it.
 func (d *directory) explain(what, key string, err error) error {
+	var linked *os.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) && what != "write":
 		return fmt.Errorf("%s %s: %w", what, d.URI(key), ErrNotFound)
-	case errors.Is(err, unix.ENOSPC):
-		return fmt.Errorf("%s %s: %w: free space or choose another directory", what, d.URI(key), err)
+	case isFull(err):
+		return &failure{ErrFull, fmt.Sprintf("%s %s: free space, raise the quota, or choose another directory", what, d.URI(key)), err}
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
+		return &failure{ErrDenied, fmt.Sprintf("%s %s: let this user write below %s, or choose another directory", what, d.URI(key), d.name), err}
+	case errors.As(err, &linked) && strings.Contains(linked.Err.Error(), "escapes"):
+		return &failure{ErrKey, fmt.Sprintf("%s %s: a symbolic link leads out of the store: put the files where it stands", what, d.URI(key)), err}
 	}
 	return fmt.Errorf("%s %s: %w", what, d.URI(key), err)
+}
+
+// isFull reports whether a write failed for want of room: a full disk, a quota, or a limit on the size of files.
+func isFull(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG)
+}
+
+// DiskError gives an error of writing to a local disk its kind, if that is known: ErrFull wraps a full one.
+func DiskError(remedy string, err error) error {
+	if isFull(err) {
+		return &failure{ErrFull, remedy, err}
+	}
+	return err
 }

@@ -33,7 +33,11 @@ func Parse(uri string) (Location, error) {
 	}
 	switch {
 	case u.Scheme == "s3" && u.Host != "":
-		return Location{Bucket: u.Host, Prefix: strings.Trim(u.Path, "/")}, nil
+		prefix := strings.Trim(u.Path, "/")
+		if err := CheckPrefix(prefix); err != nil {
+			return Location{}, fmt.Errorf("store %q: %w", uri, err)
+		}
+		return Location{Bucket: u.Host, Prefix: prefix}, nil
 	case u.Scheme == "file" && u.Host == "" && u.Path != "":
 		return Location{Dir: filepath.Clean(u.Path)}, nil
 	}

@@ -3,15 +3,8 @@ package objectstore
 
 import (
 	"context"
-	"errors"
 	"io"
 )
-
-// ErrNotFound says that there is no object under the key.
-var ErrNotFound = errors.New("object not found")
-
-// ErrPrecondition says that the object exists already, or has changed since its ETag was read.
-var ErrPrecondition = errors.New("object was written by someone else")
 
 // Info describes a stored object.
 type Info struct {

@@ -1,6 +1,7 @@
 package objectstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -33,6 +34,8 @@ type S3Config struct {
 	AccessKeyID, SecretAccessKey string
 	// MaxRetries bounds the attempts of one request; 0 means 10. The context bounds them too.
 	MaxRetries int
+	// IdleTimeout bounds how long the server may be silent in the middle of a request; 0 means IdleTimeout.
+	IdleTimeout time.Duration
 }
 
 // s3 is a bucket below a prefix.
@@ -57,13 +60,16 @@ func OpenS3(ctx context.Context, c S3Config) (Store, error) {
 	if c.Bucket == "" {
 		return nil, fmt.Errorf("open bucket at %s: no bucket is named: set storage.bucket", endpoint)
 	}
+	if err := CheckPrefix(c.Prefix); err != nil {
+		return nil, fmt.Errorf("open bucket %s at %s: correct storage.prefix: %w", c.Bucket, endpoint, err)
+	}
 	if c.Region == "" {
 		c.Region = os.Getenv("AWS_REGION")
 	}
 	if c.Region == "" && c.Endpoint != "" && !strings.HasSuffix(endpoint, ".amazonaws.com") {
 		c.Region = "us-east-1"
 	}
-	transport, err := newTransport(c.CA, secure)
+	transport, err := newTransport(c, secure)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +96,7 @@ func (s *s3) check(ctx context.Context) error {
 	defer cancel()
 	o := minio.ListObjectsOptions{Prefix: s.prefix, MaxKeys: 1, Recursive: true}
 	if first, ok := <-s.client.Client.ListObjects(ctx, s.config.Bucket, o); ok && first.Err != nil {
-		return s.explain("open", "", first.Err)
+		return s.explain(ctx, "open", "", first.Err)
 	}
 	return nil
 }
@@ -106,11 +112,14 @@ func splitEndpoint(endpoint string) (host string, secure bool, err error) {
 	return u.Host, u.Scheme == "https", nil
 }
 
-func newTransport(ca []byte, secure bool) (*http.Transport, error) {
+func newTransport(c S3Config, secure bool) (*http.Transport, error) {
 	t, err := minio.DefaultTransport(secure)
 	if err != nil {
 		return nil, fmt.Errorf("prepare connections to the store: %w", err)
 	}
+	idle := cmp.Or(c.IdleTimeout, IdleTimeout)
+	t.DialContext, t.ResponseHeaderTimeout = DialIdle(idle), idle
+	ca := c.CA
 	if len(ca) == 0 {
 		return t, nil
 	}
@@ -149,7 +158,7 @@ func (s *s3) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
 	}
 	r, o, _, err := s.client.GetObject(ctx, s.config.Bucket, s.prefix+key, minio.GetObjectOptions{})
 	if err != nil {
-		return nil, Info{}, s.explain("read", key, err)
+		return nil, Info{}, s.explain(ctx, "read", key, err)
 	}
 	return &download{ctx: ctx, store: s, key: key, etag: o.ETag, size: o.Size, body: r}, s.info(key, o), nil
 }
@@ -165,7 +174,7 @@ func (s *s3) Stat(ctx context.Context, key string) (Info, error) {
 	}
 	o, err := s.client.StatObject(ctx, s.config.Bucket, s.prefix+key, minio.StatObjectOptions{})
 	if err != nil {
-		return Info{}, s.explain("describe", key, err)
+		return Info{}, s.explain(ctx, "describe", key, err)
 	}
 	return s.info(key, o), nil
 }
@@ -190,19 +199,22 @@ func (s *s3) Put(ctx context.Context, key string, r io.Reader, size int64, c Con
 		if c.IfMatch != "" && minio.ToErrorResponse(err).Code == minio.NoSuchKey {
 			err = minio.ErrorResponse{Code: minio.PreconditionFailed}
 		}
-		return Info{}, s.explain("write", key, err)
+		return Info{}, s.explain(ctx, "write", key, err)
 	}
 	return Info{Key: key, Size: size, ETag: u.ETag}, nil
 }
 
 // List implements [Store].
 func (s *s3) List(ctx context.Context, prefix string) ([]Info, error) {
+	if err := checkListPrefix(prefix); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var all []Info
 	for o := range s.client.Client.ListObjects(ctx, s.config.Bucket, minio.ListObjectsOptions{Prefix: s.prefix + prefix, Recursive: true}) {
 		if o.Err != nil {
-			return nil, s.explain("list", prefix, o.Err)
+			return nil, s.explain(ctx, "list", prefix, o.Err)
 		}
 		key := strings.TrimPrefix(o.Key, s.prefix)
 		if checkKey(key) == nil {
@@ -221,5 +233,5 @@ func (s *s3) Delete(ctx context.Context, key string) error {
 	if err == nil || minio.ToErrorResponse(err).Code == minio.NoSuchKey {
 		return nil
 	}
-	return s.explain("delete", key, err)
+	return s.explain(ctx, "delete", key, err)
 }

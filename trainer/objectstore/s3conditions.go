@@ -32,7 +32,7 @@ func (s *s3) conditions(ctx context.Context) (conditionSupport, error) {
 func (s *s3) probe(ctx context.Context) (support conditionSupport, err error) {
 	key := s.prefix + internalFolder + "/probe-" + rand.Text()
 	if _, err := s.probePut(ctx, key, minio.PutObjectOptions{}); err != nil {
-		return support, s.explain("write", internalFolder, err)
+		return support, s.explain(ctx, "write", internalFolder, err)
 	}
 	defer func() {
 		cleanup := context.WithoutCancel(ctx)
@@ -42,10 +42,10 @@ func (s *s3) probe(ctx context.Context) (support conditionSupport, err error) {
 	absent.SetMatchETagExcept("*")
 	match.SetMatchETag("00000000000000000000000000000000")
 	if support.ifNoneMatch, err = s.probePut(ctx, key, absent); err != nil {
-		return support, s.explain("write", internalFolder, err)
+		return support, s.explain(ctx, "write", internalFolder, err)
 	}
 	if support.ifMatch, err = s.probePut(ctx, key, match); err != nil {
-		return support, s.explain("write", internalFolder, err)
+		return support, s.explain(ctx, "write", internalFolder, err)
 	}
 	return support, nil
 }

@@ -50,7 +50,11 @@ func (d *download) Read(p []byte) (int, error) {
 // resume opens the rest of the object after cause broke the connection.
 func (d *download) resume(cause error) error {
 	if d.resumes++; d.resumes > maxResumes || d.ctx.Err() != nil {
-		return fmt.Errorf("read %s: at byte %d of %d: %w", d.store.URI(d.key), d.at, d.size, errors.Join(cause, d.ctx.Err()))
+		text := fmt.Sprintf("read %s: at byte %d of %d", d.store.URI(d.key), d.at, d.size)
+		if err := d.ctx.Err(); err != nil {
+			return fmt.Errorf("%s: %w", text, errors.Join(err, cause))
+		}
+		return &failure{ErrUnavailable, text + ": the connection broke again and again", cause}
 	}
 	select {
 	case <-d.ctx.Done():
@@ -65,7 +69,7 @@ func (d *download) resume(cause error) error {
 	body, _, _, err := d.store.client.GetObject(d.ctx, d.store.config.Bucket, d.store.prefix+d.key, o)
 	if err != nil {
 		d.body = io.NopCloser(bytes.NewReader(nil))
-		return d.store.explain("read", d.key, err)
+		return d.store.explain(d.ctx, "read", d.key, err)
 	}
 	d.body = body
 	return nil

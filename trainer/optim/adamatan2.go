@@ -72,8 +72,8 @@ type AdamATan2State struct {
 	Moments map[string][]float32
 }
 
-// named calls do with the key and the array of every moment.
-func (o *DeviceAdamATan2) named(do func(key string, a device.Array) error) error {
+// Each calls do with the key and the array of every moment.
+func (o *DeviceAdamATan2) Each(do func(key string, a device.Array) error) error {
 	for i, p := range o.parameters {
 		if err := do("m."+p.Name, o.moments[i].m); err != nil {
 			return err
@@ -88,7 +88,7 @@ func (o *DeviceAdamATan2) named(do func(key string, a device.Array) error) error
 // Export copies the state out of the device.
 func (o *DeviceAdamATan2) Export() (AdamATan2State, error) {
 	s := AdamATan2State{Step: o.step, Moments: map[string][]float32{}}
-	err := o.named(func(key string, a device.Array) error {
+	err := o.Each(func(key string, a device.Array) error {
 		x, err := device.ReadFloats(a, 0, a.Len())
 		if err != nil {
 			return fmt.Errorf("export %s: %w", key, err)
@@ -104,7 +104,7 @@ func (o *DeviceAdamATan2) Import(s AdamATan2State) error {
 	if len(s.Moments) != 2*len(o.parameters) {
 		return fmt.Errorf("import optimizer state: it has %d moments, want %d: it belongs to another model", len(s.Moments), 2*len(o.parameters))
 	}
-	err := o.named(func(key string, a device.Array) error {
+	err := o.Each(func(key string, a device.Array) error {
 		if x, ok := s.Moments[key]; !ok || len(x) != a.Len() {
 			return fmt.Errorf("import optimizer state: %s has %d elements, want %d: it belongs to another model", key, len(x), a.Len())
 		}
@@ -114,7 +114,7 @@ func (o *DeviceAdamATan2) Import(s AdamATan2State) error {
 		return err
 	}
 	o.step = s.Step
-	return o.named(func(key string, a device.Array) error {
+	return o.Each(func(key string, a device.Array) error {
 		if err := device.WriteFloats(a, 0, s.Moments[key]); err != nil {
 			return fmt.Errorf("import %s: %w", key, err)
 		}

@@ -12,6 +12,15 @@ import (
 // JournalKey is the name of the journal in a job's store, beside the checkpoints.
 const JournalKey = "metrics.jsonl"
 
+// AttemptJournalKey is the name of the journal of one attempt: the same lines, but only those that the attempt has
+// written. It is empty if attempts are not counted.
+func AttemptJournalKey(attempt int) string {
+	if attempt < 1 {
+		return ""
+	}
+	return fmt.Sprintf("attempts/%d/%s", attempt, JournalKey)
+}
+
 // Record is one line of metrics.jsonl: the means over the steps since the line before, or an evaluation.
 type Record struct {
 	Step  int64     `json:"step"`

@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -35,11 +36,21 @@ type Tracker struct {
 	mu     sync.Mutex
 	report progress.Report
 	rate   rate
+	inside inside
+}
+
+// inside is what only /metrics tells: how a process is doing, beyond how far it has come.
+type inside struct {
+	seconds     map[string]float64
+	saveFailed  int64
+	peersLost   int64
+	peerSilence func() time.Duration
+	memory      func() int64
 }
 
 // NewTracker returns a tracker that reads the time from now and shows the run on display.
 func NewTracker(now func() time.Time, display Display) *Tracker {
-	return &Tracker{now: now, display: display}
+	return &Tracker{now: now, display: display, inside: inside{seconds: map[string]float64{}}}
 }
 
 // Report returns the newest report.
@@ -90,6 +101,56 @@ func (t *Tracker) Saved(c progress.Checkpoint, best bool) {
 			r.BestCheckpoint = &c
 		}
 	})
+}
+
+// Place says which job and attempt the process belongs to, as its environment says, and how many train together.
+func (t *Tracker) Place(job string, attempt, nodes int) {
+	t.change(func(r *progress.Report) { r.Job, r.Attempt, r.Nodes = job, int32(attempt), nodes })
+}
+
+// Finished records that the run had come to its end before this process began.
+func (t *Tracker) Finished(c progress.Checkpoint, evalExact *float64) {
+	t.change(func(r *progress.Report) {
+		r.Step, r.TotalSteps, r.LastCheckpoint, r.EvalExactAccuracy, r.Phase = c.Step, c.Step, &c, evalExact, progress.Done
+	})
+}
+
+// Spent counts time that went into a part of the work.
+func (t *Tracker) Spent(part string, d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inside.seconds[part] += d.Seconds()
+}
+
+// SaveFailed counts a try to save a checkpoint that failed.
+func (t *Tracker) SaveFailed() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inside.saveFailed++
+}
+
+// PeerLost counts a process of the group that was lost.
+func (t *Tracker) PeerLost() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inside.peersLost++
+}
+
+// Watch says where /metrics reads the device's memory, in bytes, and how long the quietest peer has given no sign of
+// life. Either may be nil.
+func (t *Tracker) Watch(memory func() int64, peerSilence func() time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inside.memory, t.inside.peerSilence = memory, peerSilence
+}
+
+// insight copies what only /metrics tells.
+func (t *Tracker) insight() inside {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := t.inside
+	i.seconds = maps.Clone(i.seconds)
+	return i
 }
 
 // Note tells the user about something that happened.

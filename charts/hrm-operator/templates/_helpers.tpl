@@ -25,6 +25,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
+{{/* What belongs to helm test, which the selectors of the operator must not match. */}}
+{{- define "hrm-operator.testLabels" -}}
+{{- include "hrm-operator.labels" . | replace "component: operator" "component: test" -}}
+{{- end -}}
+
 {{- define "hrm-operator.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "hrm-operator.fullname" .) .Values.serviceAccount.name -}}
@@ -41,4 +46,44 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else -}}
 {{- printf "%s:%s" $image.repository (default (index . 1) $image.tag) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Where helm test runs its job. */}}
+{{- define "hrm-operator.testNamespace" -}}
+{{- .Values.test.namespace | default (first .Values.watchNamespaces) | default .Release.Namespace -}}
+{{- end -}}
+
+{{/* What the operator may do where jobs are: config/rbac/role.yaml, generated from the controller's markers. A test compares. */}}
+{{- define "hrm-operator.rules" -}}
+- apiGroups: [""]
+  resources: [configmaps, services]
+  verbs: [create, get, list, patch, watch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [delete, get, list, watch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [create, delete, get, list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+- apiGroups: [hrm.dev]
+  resources: [hrmtrainingjobs]
+  verbs: [delete, get, list, watch]
+- apiGroups: [hrm.dev]
+  resources: [hrmtrainingjobs/finalizers, hrmtrainingjobs/status]
+  verbs: [update]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [create, get, list, patch, watch]
+- apiGroups: [scheduling.k8s.io]
+  resources: [workloads]
+  verbs: [create]
+{{- end -}}
+
+{{/* The operator's own account, as the subject of a binding. */}}
+{{- define "hrm-operator.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "hrm-operator.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
 {{- end -}}

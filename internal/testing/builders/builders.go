@@ -2,11 +2,13 @@
 package builders
 
 import (
+	"maps"
 	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -124,6 +126,7 @@ func Pod(name string, rank int) *PodBuilder {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:   "default",
 			Name:        name,
+			UID:         types.UID("uid-" + name),
 			Annotations: map[string]string{batchv1.JobCompletionIndexAnnotation: strconv.Itoa(rank)},
 		},
 		Spec:   corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "trainer", Image: "hrm"}}},
@@ -134,7 +137,11 @@ func Pod(name string, rank int) *PodBuilder {
 // OwnedBy makes a Job the pod's controller and takes over the labels and the namespace of its template.
 func (b *PodBuilder) OwnedBy(job *batchv1.Job) *PodBuilder {
 	b.pod.Namespace = job.Namespace
-	b.pod.Labels = job.Spec.Template.Labels
+	b.pod.Labels = maps.Clone(job.Spec.Template.Labels)
+	if b.pod.Labels == nil {
+		b.pod.Labels = map[string]string{}
+	}
+	b.pod.Labels[batchv1.ControllerUidLabel] = string(job.UID)
 	b.pod.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))}
 	return b
 }
@@ -160,9 +167,12 @@ func (b *PodBuilder) Unschedulable(message string) *PodBuilder {
 	return b.condition(corev1.PodScheduled, corev1.ConditionFalse, "Unschedulable", message)
 }
 
-// Disrupted marks the pod as one whose place was taken away.
-func (b *PodBuilder) Disrupted() *PodBuilder {
-	return b.condition(corev1.DisruptionTarget, corev1.ConditionTrue, "EvictionByEvictionAPI", "")
+// Disrupted marks the pod as one that was evicted.
+func (b *PodBuilder) Disrupted() *PodBuilder { return b.DisruptedBy("EvictionByEvictionAPI") }
+
+// DisruptedBy marks the pod as one whose place was taken away, for a reason of Kubernetes'.
+func (b *PodBuilder) DisruptedBy(reason string) *PodBuilder {
+	return b.condition(corev1.DisruptionTarget, corev1.ConditionTrue, reason, "")
 }
 
 func (b *PodBuilder) condition(kind corev1.PodConditionType, is corev1.ConditionStatus, reason, message string) *PodBuilder {
@@ -183,6 +193,53 @@ func (b *PodBuilder) Exited(code int32, message string, at time.Time) *PodBuilde
 		}},
 	}}
 	return b
+}
+
+// OutOfMemory ends the container as the kernel does.
+func (b *PodBuilder) OutOfMemory(at time.Time) *PodBuilder {
+	b.Exited(137, "", at)
+	b.pod.Status.ContainerStatuses[0].State.Terminated.Reason = "OOMKilled"
+	return b
+}
+
+// Selecting adds a label that the pod's node must have.
+func (b *PodBuilder) Selecting(key, value string) *PodBuilder {
+	b.pod.Spec.NodeSelector = map[string]string{key: value}
+	return b
+}
+
+// Memory limits the container's memory.
+func (b *PodBuilder) Memory(limit string) *PodBuilder {
+	b.pod.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(limit)}
+	return b
+}
+
+// Refused makes the pod one that its node's kubelet did not take.
+func (b *PodBuilder) Refused(reason, message string) *PodBuilder {
+	b.pod.Status.Phase, b.pod.Status.Reason, b.pod.Status.Message = corev1.PodFailed, reason, message
+	return b
+}
+
+// Deleted marks the pod as one that someone deleted.
+func (b *PodBuilder) Deleted(at time.Time) *PodBuilder {
+	b.pod.DeletionTimestamp = ptr.To(metav1.NewTime(at))
+	return b
+}
+
+// On binds the pod to a node.
+func (b *PodBuilder) On(node string) *PodBuilder { b.pod.Spec.NodeName = node; return b }
+
+// Created sets when the pod was made.
+func (b *PodBuilder) Created(at time.Time) *PodBuilder {
+	b.pod.CreationTimestamp = metav1.NewTime(at)
+	return b
+}
+
+// New returns the pod as the Job controller would send it: without what the apiserver sets.
+func (b *PodBuilder) New() *corev1.Pod {
+	pod := b.pod.DeepCopy()
+	pod.UID, pod.DeletionTimestamp = "", nil
+	return pod
 }
 
 // Obj returns the pod.

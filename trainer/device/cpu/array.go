@@ -19,10 +19,12 @@ import (
 type memory struct {
 	mu     sync.Mutex
 	blocks map[*block]struct{}
+	bytes  int64
 }
 
 type block struct {
 	data  unsafe.Pointer
+	size  int
 	packs []*pack
 }
 
@@ -45,6 +47,7 @@ func (m *memory) release(b *block) {
 	defer m.mu.Unlock()
 	if _, ok := m.blocks[b]; ok {
 		delete(m.blocks, b)
+		m.bytes -= int64(b.size)
 		b.free()
 	}
 }
@@ -56,6 +59,14 @@ func (m *memory) close() {
 		b.free()
 	}
 	clear(m.blocks)
+	m.bytes = 0
+}
+
+// used is how many bytes the arrays take.
+func (m *memory) used() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.bytes
 }
 
 // alignedZeros returns bytes of zeroed C memory at a multiple of 64; a vector may read a little beyond the end.
@@ -78,9 +89,11 @@ type array struct {
 }
 
 func (m *memory) newArray(t device.DType, n int) *array {
-	a := &array{block: &block{data: alignedZeros(n * t.Size())}, dtype: t, n: n, version: 1}
+	size := n * t.Size()
+	a := &array{block: &block{data: alignedZeros(size), size: size}, dtype: t, n: n, version: 1}
 	m.mu.Lock()
 	m.blocks[a.block] = struct{}{}
+	m.bytes += int64(size)
 	m.mu.Unlock()
 	runtime.AddCleanup(a, m.release, a.block)
 	return a

@@ -63,6 +63,10 @@ func (d *Device) NewArray(t device.DType, n int) (device.Array, error) {
 	return d.memory.newArray(t, n), nil
 }
 
+// MemoryBytes is what the arrays take: parameters, gradients, optimizer state, the carry. It may be called from any
+// goroutine.
+func (d *Device) MemoryBytes() int64 { return d.memory.used() }
+
 // Close stops the threads and frees all arrays.
 func (d *Device) Close() error {
 	if d.closed {
