@@ -22,7 +22,7 @@ const (
 	columnWidth, rowHeight         = 75, 38
 	gap                            = 8
 	plotLeft, plotRight            = 58, 12
-	plotTop, plotBottom, legendRow = 34, 46, 16
+	plotTop, plotBottom, legendRow = 34, 58, 16
 	points                         = 240
 )
 
@@ -44,7 +44,8 @@ func draw(ctx context.Context, file, prometheus string, window time.Duration, ou
 		return err
 	}
 	end := time.Now().Truncate(time.Second)
-	ask := asker{url: prometheus, start: end.Add(-window), end: end, step: max(time.Second, window/points)}
+	step := max(time.Second, (window / points).Round(time.Second))
+	ask := asker{url: prometheus, start: end.Add(-window), end: end, step: step}
 	var page struct {
 		Title  string
 		Width  int
@@ -82,6 +83,9 @@ type asker struct {
 	step       time.Duration
 }
 
+// last is the index of the last point in time.
+func (a asker) last() int { return max(1, int(a.end.Sub(a.start)/a.step)) }
+
 func (a asker) query(ctx context.Context, t Target) ([]series, error) {
 	seconds := func(at time.Time) string { return strconv.FormatInt(at.Unix(), 10) }
 	form := url.Values{
@@ -111,7 +115,7 @@ func (a asker) query(ctx context.Context, t Target) ([]series, error) {
 	if answer.Error != "" {
 		return nil, fmt.Errorf("%s: %s", t.Expr, answer.Error)
 	}
-	count := int(a.end.Sub(a.start)/a.step) + 1
+	count := a.last() + 1
 	var all []series
 	for _, result := range answer.Data.Result {
 		s := series{Name: legend(t.LegendFormat, result.Metric), Values: make([]float64, count)}
@@ -172,7 +176,7 @@ func plot(p Panel, lines []series, a asker, width, height int) template.HTML {
 	ticks, step := scale(low, high)
 	low, high = math.Min(low, ticks[0]), math.Max(high, ticks[len(ticks)-1])
 	left, right, top, bottom := float64(plotLeft), float64(width-plotRight), float64(plotTop), float64(height-plotBottom)
-	x := func(i int) float64 { return left + (right-left)*float64(i)/float64(points) }
+	x := func(i int) float64 { return left + (right-left)*float64(i)/float64(a.last()) }
 	y := func(v float64) float64 { return bottom - (bottom-top)*(v-low)/(high-low) }
 	var out strings.Builder
 	for _, tick := range ticks {

@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -258,14 +257,4 @@ func withoutPart(t *testing.T, name string, do func()) {
 	defer restore() // also when do gives up
 	do()
 	restore()
-}
-
-// decode reads JSON that a tool printed.
-func decode[T any](t *testing.T, text string) T {
-	t.Helper()
-	var out T
-	if err := json.Unmarshal([]byte(text), &out); err != nil {
-		t.Fatalf("not JSON: %v: %s", err, text)
-	}
-	return out
 }

@@ -48,22 +48,6 @@ func putObject(ctx context.Context, key, content string) error {
 	return err
 }
 
-// keys lists what lies below a prefix.
-func keys(ctx context.Context, prefix string) ([]string, error) {
-	store, err := s3()
-	if err != nil {
-		return nil, err
-	}
-	var found []string
-	for object := range store.ListObjects(ctx, bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
-		if object.Err != nil {
-			return nil, object.Err
-		}
-		found = append(found, object.Key)
-	}
-	return found, nil
-}
-
 func getJSON(ctx context.Context, key string, into any) error {
 	store, err := s3()
 	if err != nil {

@@ -73,14 +73,14 @@ type process struct {
 }
 
 // start starts a rank.
-func (g *gang) start(rank int, env ...string) *process {
+func (g *gang) start(rank int) *process {
 	g.t.Helper()
 	p := &process{done: make(chan struct{})}
 	p.spoken = sync.NewCond(&p.mu)
 	p.cmd = exec.Command(os.Args[0], "train", "-f", g.job, "--store", g.store, "--scratch", filepath.Join(g.scratch, fmt.Sprint(rank)),
 		"--device", "reference", "--rendezvous-listen", g.listen)
-	p.cmd.Env = append(append(os.Environ(), asCommand+"=1", "HRM_JOB=test/tiny", "HRM_ATTEMPT=1", "HRM_WORLD_SIZE=2",
-		fmt.Sprintf("HRM_RANK=%d", rank), "HRM_RENDEZVOUS="+g.listen), env...)
+	p.cmd.Env = append(os.Environ(), asCommand+"=1", "HRM_JOB=test/tiny", "HRM_ATTEMPT=1", "HRM_WORLD_SIZE=2",
+		fmt.Sprintf("HRM_RANK=%d", rank), "HRM_RENDEZVOUS="+g.listen)
 	out, err := p.cmd.StderrPipe()
 	if err == nil {
 		err = p.cmd.Start()
@@ -182,15 +182,17 @@ func TestNodes_endWithTheSameModelWhateverIsKilled(t *testing.T) {
 		case <-time.After(time.Duration(random.IntN(3000)) * time.Millisecond):
 			_ = both[victim].cmd.Process.Kill()
 		}
+		<-both[victim].done
 		other := both[1-victim]
-		if other.hears("are connected") {
-			if code := other.code(); code != exitInterrupted && code != exitDone {
-				t.Fatalf("round %d: rank %d ends with %d when rank %d is killed:\n%s", round, 1-victim, code, victim, other.said())
-			}
+		if !strings.Contains(both[victim].said(), "are connected") {
+			// It was too early: the other one may wait for a peer, as it should.
+			_ = other.cmd.Process.Kill()
+			<-other.done
 			continue
 		}
-		_ = other.cmd.Process.Kill()
-		<-other.done
+		if code := other.code(); code != exitInterrupted && code != exitDone {
+			t.Fatalf("round %d: rank %d ends with %d when rank %d is killed:\n%s", round, 1-victim, code, victim, other.said())
+		}
 	}
 	sameModel(t, g.finish(), want)
 }
@@ -244,5 +246,23 @@ func TestNodes_noticeAFrozenPeer(t *testing.T) {
 	}
 	if code := both[1].code(); code != exitInterrupted {
 		t.Errorf("rank 1 ends with %d:\n%s", code, both[1].said())
+	}
+}
+
+// A process whose peers do not come says who is missing and waits until it is asked to stop.
+func TestNodes_waitForOneAnother(t *testing.T) {
+	for rank, missing := range []string{"waiting for rank 1", "waiting for rank 0"} {
+		t.Run(fmt.Sprintf("rank %d", rank), func(t *testing.T) {
+			alone := newGang(t, 3).start(rank)
+			if !alone.hears(missing) {
+				t.Fatal(alone.said())
+			}
+			if err := alone.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if code := alone.code(); code != exitInterrupted {
+				t.Errorf("ends with %d, want %d:\n%s", code, exitInterrupted, alone.said())
+			}
+		})
 	}
 }

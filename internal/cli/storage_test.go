@@ -112,7 +112,7 @@ func (l *log) Write(p []byte) (int, error) {
 
 // trainInto trains the bucket job and returns the exit code and what was said. on says what to do when a line contains a
 // text.
-func trainInto(t *testing.T, ctx context.Context, endpoint string, on map[string]func(), set ...string) (int, string) {
+func trainInto(ctx context.Context, t *testing.T, endpoint string, on map[string]func(), set ...string) (int, string) {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", s3server.AccessKeyID)
 	if os.Getenv("AWS_SECRET_ACCESS_KEY") == "" {
@@ -140,7 +140,7 @@ func TestTrain_waitsForAStoreThatIsAway(t *testing.T) {
 	server.Bucket(t, "hrm")
 	g := newGate(t, server.Endpoint)
 	g.set(true)
-	code, said := trainInto(t, t.Context(), g.endpoint(), map[string]func(){"waiting for the store": func() { g.set(false) }})
+	code, said := trainInto(t.Context(), t, g.endpoint(), map[string]func(){"waiting for the store": func() { g.set(false) }})
 	if code != exitDone {
 		t.Errorf("ends with %d:\n%s", code, said)
 	}
@@ -149,7 +149,7 @@ func TestTrain_waitsForAStoreThatIsAway(t *testing.T) {
 func TestTrain_waitsForAStoreOnlyUntilItIsAskedToStop(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	g := newGate(t, "http://127.0.0.1:1")
-	code, said := trainInto(t, ctx, g.endpoint(), map[string]func(){"waiting for the store": stop})
+	code, said := trainInto(ctx, t, g.endpoint(), map[string]func(){"waiting for the store": stop})
 	if code != exitInterrupted {
 		t.Errorf("ends with %d, want %d:\n%s", code, exitInterrupted, said)
 	}
@@ -159,12 +159,12 @@ func TestTrain_waitsForAStoreOnlyUntilItIsAskedToStop(t *testing.T) {
 func TestTrain_endsWhereTheStoreSaysNo(t *testing.T) {
 	server := s3server.Start(t)
 	t.Run("no bucket", func(t *testing.T) {
-		code, said := trainInto(t, t.Context(), server.Endpoint, nil)
+		code, said := trainInto(t.Context(), t, server.Endpoint, nil)
 		wantConfiguration(t, code, said, "bucket hrm does not exist at "+server.Endpoint)
 	})
 	t.Run("wrong credentials", func(t *testing.T) {
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-		code, said := trainInto(t, t.Context(), server.Endpoint, nil)
+		code, said := trainInto(t.Context(), t, server.Endpoint, nil)
 		wantConfiguration(t, code, said, "AWS_SECRET_ACCESS_KEY")
 	})
 }
@@ -181,7 +181,7 @@ func TestTrain_goesOnWhileTheStoreIsAway(t *testing.T) {
 	server := s3server.Start(t)
 	server.Bucket(t, "hrm")
 	g := newGate(t, server.Endpoint)
-	code, said := trainInto(t, t.Context(), g.endpoint(), map[string]func(){
+	code, said := trainInto(t.Context(), t, g.endpoint(), map[string]func(){
 		"phase=Training":                       func() { g.set(true) },
 		"could not be saved, training goes on": func() { g.set(false) },
 	}, "training.steps=200")
@@ -208,7 +208,7 @@ func TestTrain_stopsInTimeWhileTheStoreIsAway(t *testing.T) {
 	server.Bucket(t, "hrm")
 	g := newGate(t, server.Endpoint)
 	ctx, stop := context.WithCancel(t.Context())
-	code, said := trainInto(t, ctx, g.endpoint(), map[string]func(){
+	code, said := trainInto(ctx, t, g.endpoint(), map[string]func(){
 		"phase=Training":                       func() { g.set(true) },
 		"could not be saved, training goes on": stop,
 	}, "training.steps=1000000", "terminationGracePeriodSeconds=5")

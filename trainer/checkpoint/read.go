@@ -82,7 +82,8 @@ func (a *Archive) Latest(ctx context.Context, note func(string)) (*State, progre
 			ref.Time = manifest.Time
 			return state, a.describe(ref), nil
 		}
-		if ctx.Err() != nil {
+		// A store that is away says nothing about the checkpoint.
+		if ctx.Err() != nil || objectstore.Transient(err) {
 			return nil, progress.Checkpoint{}, err
 		}
 		broken = errors.Join(broken, err)

@@ -71,11 +71,11 @@ func (t *gloo) connect(table [][]byte) error {
 	return failure(C.hrm_mesh_connect(t.mesh, unsafe.Pointer(&mine[0])))
 }
 
-func (t *gloo) allReduce(x []float32) error {
-	if len(x) == 0 {
+func (t *gloo) allReduce(raw []byte) error {
+	if len(raw) == 0 {
 		return nil
 	}
-	return failure(C.hrm_mesh_allreduce(t.mesh, (*C.float)(unsafe.Pointer(&x[0])), C.size_t(len(x))))
+	return failure(C.hrm_mesh_allreduce(t.mesh, (*C.float)(unsafe.Pointer(&raw[0])), C.size_t(len(raw)/4)))
 }
 
 func (t *gloo) allGather(own []byte, sizes []int) ([]byte, error) {

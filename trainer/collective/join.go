@@ -82,7 +82,8 @@ type transport interface {
 	addresses() []byte
 	// connect connects to all, given the addresses of every rank.
 	connect(table [][]byte) error
-	allReduce(x []float32) error
+	// allReduce sums float32 numbers, given as the bytes of this machine's order.
+	allReduce(raw []byte) error
 	// allGather gathers blocks of known sizes.
 	allGather(own []byte, sizes []int) ([]byte, error)
 	broadcast(data []byte) error

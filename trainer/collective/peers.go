@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +24,7 @@ type group struct {
 	cancel context.CancelCauseFunc
 	// calling is held while the transport works.
 	calling sync.Mutex
-	flat    []float32
+	flat    []byte
 	closed  bool
 	// left is closed, by rank, when the other side has come to its regular end.
 	left map[int]chan struct{}
@@ -93,13 +94,13 @@ func (g *group) lose(lost *PeerLostError) {
 	if g.rank != 0 {
 		return
 	}
-	first := context.Cause(g.ctx)
-	if first != error(lost) {
+	var first *PeerLostError
+	if !errors.As(context.Cause(g.ctx), &first) || first != lost {
 		return
 	}
 	for rank, l := range g.links {
 		if rank != lost.Rank {
-			go func() { _ = l.send(jsonFrame(kindLost, lost, "")) }()
+			go func() { _ = l.send(jsonFrame(kindLost, PeerLostError{lost.Rank, clip(lost.Reason)}, "")) }()
 		}
 	}
 }
@@ -122,25 +123,37 @@ func (g *group) Silence() time.Duration {
 	return longest
 }
 
-// AllReduce implements [Group]: the arrays travel as one.
+// AllReduce implements [Group]: the arrays travel as one, through host memory.
 func (g *group) AllReduce(ctx context.Context, arrays []device.Array) error {
-	g.flat = g.flat[:0]
+	size := 0
 	for _, a := range arrays {
-		x, err := device.ReadFloats(a, 0, a.Len())
-		if err != nil {
-			return fmt.Errorf("read what is to be summed: %w", err)
+		if a.DType() != device.Float32 {
+			return fmt.Errorf("sum over all ranks: an array is of %v, want %v", a.DType(), device.Float32)
 		}
-		g.flat = append(g.flat, x...)
+		size += 4 * a.Len()
+	}
+	g.flat = slices.Grow(g.flat[:0], size)[:size]
+	if err := g.each(arrays, func(a device.Array, part []byte) error { return a.Read(0, part) }); err != nil {
+		return fmt.Errorf("read what is to be summed: %w", err)
 	}
 	if err := g.call(ctx, "sum over all ranks", func() error { return g.transport.allReduce(g.flat) }); err != nil {
 		return err
 	}
+	if err := g.each(arrays, func(a device.Array, part []byte) error { return a.Write(0, part) }); err != nil {
+		return fmt.Errorf("write what was summed: %w", err)
+	}
+	return nil
+}
+
+// each does something with every array and its part of the flat buffer.
+func (g *group) each(arrays []device.Array, do func(a device.Array, part []byte) error) error {
 	at := 0
 	for _, a := range arrays {
-		if err := device.WriteFloats(a, 0, g.flat[at:at+a.Len()]); err != nil {
-			return fmt.Errorf("write what was summed: %w", err)
+		n := 4 * a.Len()
+		if err := do(a, g.flat[at:at+n]); err != nil {
+			return err
 		}
-		at += a.Len()
+		at += n
 	}
 	return nil
 }

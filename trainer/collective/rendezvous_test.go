@@ -19,13 +19,13 @@ type idle struct{ aborted chan struct{} }
 
 func openIdle(string, int, int) (transport, error) { return &idle{make(chan struct{})}, nil }
 
-func (*idle) addresses() []byte         { return []byte("here") }
-func (*idle) connect([][]byte) error    { return nil }
-func (*idle) allReduce([]float32) error { return nil }
-func (*idle) broadcast([]byte) error    { return nil }
-func (*idle) close()                    {}
-func (i *idle) barrier() error          { <-i.aborted; return errors.New("aborted") }
-func (i *idle) abort()                  { abortOnce(i.aborted) }
+func (*idle) addresses() []byte      { return []byte("here") }
+func (*idle) connect([][]byte) error { return nil }
+func (*idle) allReduce([]byte) error { return nil }
+func (*idle) broadcast([]byte) error { return nil }
+func (*idle) close()                 {}
+func (i *idle) barrier() error       { <-i.aborted; return errors.New("aborted") }
+func (i *idle) abort()               { abortOnce(i.aborted) }
 func (*idle) allGather(own []byte, sizes []int) ([]byte, error) {
 	return bytes.Repeat(own, len(sizes)), nil
 }
@@ -271,6 +271,18 @@ func TestGroup_missesAPeerThatFallsSilent(t *testing.T) {
 		if err := groups[rank].Barrier(t.Context()); !errors.As(err, &lost) || lost.Rank != 2 || !strings.Contains(lost.Reason, "no sign of life") {
 			t.Errorf("rank %d: got %v, want rank 2 to be missed", rank, err)
 		}
+	}
+}
+
+// However long the reason is for which a rank stops, the others hear which one it was.
+func TestGroup_tellsOfALossWithALongReason(t *testing.T) {
+	groups := newMeeting(t, 3).all()
+	if err := groups[2].Close(errors.New(strings.Repeat("\x01", 10_000))); err != nil {
+		t.Fatal(err)
+	}
+	var lost *PeerLostError
+	if err := groups[1].Barrier(t.Context()); !errors.As(err, &lost) || lost.Rank != 2 {
+		t.Errorf("got %v, want the loss of rank 2", err)
 	}
 }
 

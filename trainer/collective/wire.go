@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // kind is what a frame between a rank and rank 0 means.
@@ -122,7 +123,10 @@ type refusal struct {
 	Mismatch bool `json:"mismatch,omitempty"`
 }
 
-func (r refusal) frame() frame { return jsonFrame(kindRefused, r, "") }
+func (r refusal) frame() frame {
+	r.Reason = clip(r.Reason)
+	return jsonFrame(kindRefused, r, "")
+}
 
 func jsonFrame(k kind, content any, prefix string) frame {
 	raw, err := json.Marshal(content)
@@ -131,6 +135,15 @@ func jsonFrame(k kind, content any, prefix string) frame {
 		raw = []byte("{}")
 	}
 	return frame{kind: k, payload: append([]byte(prefix), raw...)}
+}
+
+// clip shortens a text so that its JSON fits a frame, however it is escaped.
+func clip(text string) string {
+	const limit = 500
+	if len(text) > limit {
+		text = text[:limit] + "…"
+	}
+	return strings.ToValidUTF8(text, "")
 }
 
 // encodeTable joins the ranks' addresses, each behind its length.

@@ -11,6 +11,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,10 +34,13 @@ type nodes struct {
 	data  [2]*dataset.Dataset
 	store objectstore.Store
 	size  int
-	// stopRank is asked to stop once it has made stopStep; losses, if not nil, collects rank 0's.
+	// stopRank is asked to stop once it has made stopStep.
 	stopRank int
 	stopStep int64
-	losses   *[]float64
+	// checkpoints, if not nil, stands before the archive; shown and ended hear of a rank's reports and of its end.
+	checkpoints func(Checkpoints) Checkpoints
+	shown       func(rank int, r progress.Report)
+	ended       func(rank int)
 }
 
 // observer hears of a rank's steps.
@@ -81,20 +86,24 @@ func (n nodes) rank(rank int, address string) ([]string, error) {
 		return nil, err
 	}
 	o := &observer{show: func(r progress.Report) {
+		if n.shown != nil {
+			n.shown(rank, r)
+		}
 		if n.stopStep > 0 && rank == n.stopRank && r.Step >= n.stopStep {
 			stop()
 		}
-		if n.losses != nil && rank == 0 && r.Phase == progress.Training && r.Loss != nil {
-			if at := int(r.Step); at == len(*n.losses)+1 {
-				*n.losses = append(*n.losses, *r.Loss)
-			}
-		}
 	}}
+	var archive Checkpoints = checkpoint.NewArchive(n.store, checkpoint.Options{KeepLast: int(n.spec.Checkpoint.KeepLast)})
+	if n.checkpoints != nil {
+		archive = n.checkpoints(archive)
+	}
 	err = Run(ctx, Options{
 		Spec: n.spec, Train: n.data[0], Test: n.data[1], Device: reference.New(), Store: n.store, Now: time.Now, Group: group,
-		Checkpoints: checkpoint.NewArchive(n.store, checkpoint.Options{KeepLast: int(n.spec.Checkpoint.KeepLast)}),
-		Tracker:     trainerprogress.NewTracker(time.Now, o),
+		Checkpoints: archive, Tracker: trainerprogress.NewTracker(time.Now, o),
 	})
+	if n.ended != nil {
+		n.ended(rank)
+	}
 	return o.notes, errors.Join(err, group.Close(Parting(err)))
 }
 
@@ -319,7 +328,7 @@ func TestNodes_stopAtALossThatIsNoNumber(t *testing.T) {
 		}
 		var diverged *NotFiniteError
 		if err := r.trainer.Step(group.Context()); !errors.As(err, &diverged) || diverged.Step != 2 {
-			return fmt.Errorf("rank %d: got %v, want the loss of step 2 to be no number", group.Rank(), err)
+			return fmt.Errorf("rank %d: want the loss of step 2 to be no number: %w", group.Rank(), err)
 		}
 		after, err := r.trainer.fingerprint()
 		if err == nil && !slices.Equal(before, after) {
@@ -343,8 +352,71 @@ func TestNodes_doNotSaveWeightsThatDiffer(t *testing.T) {
 			}
 		}
 		if err := r.trainer.replicas(group.Context()); err == nil || !strings.Contains(err.Error(), "ranks 1 differ") {
-			return fmt.Errorf("rank %d: got %v, want to be told that rank 1 differs", group.Rank(), err)
+			return fmt.Errorf("rank %d: want to be told that rank 1 differs: %w", group.Rank(), err)
 		}
 		return nil
 	})
+}
+
+// slow is an archive whose last save takes a while.
+type slow struct {
+	Checkpoints
+	wait func()
+	done *atomic.Bool
+}
+
+func (s slow) Save(ctx context.Context, state State, best bool) (progress.Checkpoint, error) {
+	if state.Step == lastStep {
+		s.wait()
+		defer s.done.Store(true)
+	}
+	return s.Checkpoints.Save(ctx, state, best)
+}
+
+// No rank ends before the last checkpoint is whole: if rank 0 were lost then, the rest could not come back to help.
+func TestNodes_endOnlyWhenTheLastCheckpointIsSaved(t *testing.T) {
+	store, _ := directory(t)
+	var saved atomic.Bool
+	waiting := make(chan struct{})
+	once := sync.OnceFunc(func() { close(waiting) })
+	_, errs := nodes{t: t, spec: tinyJob(t), data: tinyData(t), store: store, size: 2,
+		checkpoints: func(c Checkpoints) Checkpoints {
+			return slow{c, func() { <-waiting; time.Sleep(200 * time.Millisecond) }, &saved}
+		},
+		shown: func(rank int, r progress.Report) {
+			if rank == 1 && r.Phase == progress.Saving {
+				once()
+			}
+		},
+		ended: func(rank int) {
+			if !saved.Load() {
+				t.Errorf("rank %d ends before the last checkpoint is saved", rank)
+			}
+		},
+	}.run()
+	allDone(t, errs)
+}
+
+// The end of a run is known by its recipe: with more steps to make there is something left to train.
+func TestFindFinished(t *testing.T) {
+	data, spec := tinyData(t), tinyJob(t)
+	store, _ := directory(t)
+	look := func(what string, want bool) {
+		t.Helper()
+		end, err := FindFinished(t.Context(), store, spec)
+		if err != nil || (end != nil) != want {
+			t.Errorf("%s: got %v, %v, want an end: %v", what, end, err, want)
+		}
+	}
+	look("nothing", false)
+	if _, err := trainUntil(t, store, data, 3); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	look("half of it", false)
+	if _, err := trainUntil(t, store, data, 0); err != nil {
+		t.Fatal(err)
+	}
+	look("all of it", true)
+	spec.Training.Steps = new(int64(lastStep + 1))
+	look("a step more", false)
 }

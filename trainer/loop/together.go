@@ -13,12 +13,16 @@ import (
 // and gives every rank the whole result: counts are added in the order of the examples, so that it does not depend on the
 // number of ranks. whole is false if the ctx of a rank has ended meanwhile.
 func evaluateTogether(ctx context.Context, group collective.Group, e *Evaluator, d *dataset.Dataset, limit int) (result Evaluation, whole bool, err error) {
+	// A peer that is lost ends the computing too.
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(group.Context(), cancel)()
 	sequence := d.Sequence(e.batch*group.Size(), limit)
 	for draws, rows := sequence.Next(); rows > 0; draws, rows = sequence.Next() {
 		from := group.Rank() * e.batch
-		own, err := e.counts(ctx, d, draws[from:from+e.batch], min(max(rows-from, 0), e.batch))
+		own, err := e.counts(work, d, draws[from:from+e.batch], min(max(rows-from, 0), e.batch))
 		stopped := ctx.Err() != nil
-		if err != nil && !stopped {
+		if err != nil && work.Err() == nil {
 			return result, false, fmt.Errorf("evaluate the %d examples after %d: %w", rows, result.Examples, err)
 		}
 		all, err := group.AllGather(group.Context(), append(own, flag(stopped)))

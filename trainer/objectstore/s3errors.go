@@ -33,7 +33,7 @@ func (s *s3) explain(ctx context.Context, what, key string, err error) error {
 	case e.Code == minio.NoSuchKey:
 		return fmt.Errorf("%s %s: %w", what, uri, ErrNotFound)
 	}
-	kind, remedy := s.classify(err, e)
+	remedy, kind := s.classify(err, e)
 	if kind == nil {
 		return fmt.Errorf("%s %s: %w", what, uri, err)
 	}
@@ -48,29 +48,29 @@ func (s *s3) endpoint() string {
 }
 
 // classify says which kind of trouble an error is, nil if that is not known, and what a user can do about it.
-func (s *s3) classify(err error, e minio.ErrorResponse) (kind error, remedy string) {
+func (s *s3) classify(err error, e minio.ErrorResponse) (remedy string, kind error) {
 	var authority x509.UnknownAuthorityError
 	var verification *tls.CertificateVerificationError
 	switch {
 	case e.Code == minio.NoSuchBucket:
-		return ErrNoBucket, fmt.Sprintf("bucket %s does not exist at %s: create it or correct storage.bucket", s.config.Bucket, s.endpoint())
+		return fmt.Sprintf("bucket %s does not exist at %s: create it or correct storage.bucket", s.config.Bucket, s.endpoint()), ErrNoBucket
 	case slices.Contains(wrongCredentials, e.Code):
-		return ErrDenied, fmt.Sprintf("%s does not accept the credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "+
-			"in the secret that storage.credentialsSecretRef names", s.endpoint())
+		return fmt.Sprintf("%s does not accept the credentials: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "+
+			"in the secret that storage.credentialsSecretRef names", s.endpoint()), ErrDenied
 	case e.Code == minio.AccessDenied, e.StatusCode == http.StatusForbidden, e.StatusCode == http.StatusUnauthorized:
-		return ErrDenied, fmt.Sprintf("access to bucket %s at %s is denied: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the secret "+
-			"that storage.credentialsSecretRef names, and that they may read, write, list and delete below this prefix", s.config.Bucket, s.endpoint())
+		return fmt.Sprintf("access to bucket %s at %s is denied: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the secret "+
+			"that storage.credentialsSecretRef names, and that they may read, write, list and delete below this prefix", s.config.Bucket, s.endpoint()), ErrDenied
 	case errors.As(err, &authority), errors.As(err, &verification):
-		return ErrUntrusted, fmt.Sprintf("the certificate of %s is not trusted: give its CA certificate", s.endpoint())
+		return fmt.Sprintf("the certificate of %s is not trusted: give its CA certificate", s.endpoint()), ErrUntrusted
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return ErrUntrusted, fmt.Sprintf("%s does not speak TLS: correct storage.endpoint", s.endpoint())
+		return fmt.Sprintf("%s does not speak TLS: correct storage.endpoint", s.endpoint()), ErrUntrusted
 	case e.StatusCode >= http.StatusInternalServerError && e.StatusCode != http.StatusNotImplemented,
 		e.StatusCode == http.StatusTooManyRequests, e.StatusCode == http.StatusRequestTimeout, slices.Contains(busy, e.Code):
-		return ErrUnavailable, fmt.Sprintf("%s is overloaded or ill, try again later", s.endpoint())
+		return fmt.Sprintf("%s is overloaded or ill, try again later", s.endpoint()), ErrUnavailable
 	case isNetwork(err):
-		return ErrUnavailable, fmt.Sprintf("%s cannot be reached: check storage.endpoint and the network policies", s.endpoint())
+		return fmt.Sprintf("%s cannot be reached: check storage.endpoint and the network policies", s.endpoint()), ErrUnavailable
 	}
-	return nil, ""
+	return "", nil
 }
 
 // wrongCredentials are the codes of servers that do not know the access key or find the signature wrong.

@@ -73,8 +73,8 @@ func (m metrics) collectInside(out chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, x float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, x, labels...)
 	}
-	for part, seconds := range i.seconds {
-		count(secondsMetric, seconds, part)
+	for part, spent := range i.parts {
+		count(secondsMetric, spent.Seconds(), part)
 	}
 	count(failedMetric, float64(i.saveFailed))
 	count(lostMetric, float64(i.peersLost))

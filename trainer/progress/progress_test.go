@@ -124,6 +124,35 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// The metrics of a process of a group, beyond those of its report.
+func TestServe_tellsHowAProcessIsDoing(t *testing.T) {
+	tracker := NewTracker(fixed, NewLog(slog.New(slog.DiscardHandler), time.Hour, fixed))
+	tracker.Place("ns/a", 3, 2)
+	tracker.Spent("allreduce", 1500*time.Millisecond)
+	tracker.Spent("allreduce", time.Second)
+	tracker.SaveFailed()
+	tracker.PeerLost()
+	tracker.Saved(progress.Checkpoint{Step: 7, Time: noon.Add(-time.Minute)}, false)
+	tracker.Watch(func() int64 { return 4096 }, func() time.Duration { return 250 * time.Millisecond })
+	address, err := Serve(t.Context(), "127.0.0.1:0", tracker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := get(t, "http://"+address+"/metrics")
+	for _, want := range []string{
+		`hrm_training_seconds_total{part="allreduce"} 2.5`, "hrm_training_checkpoint_failures_total 1", "hrm_training_peers_lost_total 1",
+		"hrm_training_nodes 2", "hrm_training_checkpoint_step 7", "hrm_training_checkpoint_age_seconds 60",
+		"hrm_training_device_memory_bytes 4096", "hrm_training_peer_silence_seconds 0.25",
+	} {
+		if !strings.Contains(body, want+"\n") {
+			t.Errorf("/metrics lacks %q", want)
+		}
+	}
+	if r := tracker.Report(); r.Job != "ns/a" || r.Attempt != 3 || r.Nodes != 2 {
+		t.Errorf("the report is of %s, attempt %d, %d nodes", r.Job, r.Attempt, r.Nodes)
+	}
+}
+
 func get(t *testing.T, url string) string {
 	t.Helper()
 	response, err := http.Get(url)

@@ -41,7 +41,7 @@ type Tracker struct {
 
 // inside is what only /metrics tells: how a process is doing, beyond how far it has come.
 type inside struct {
-	seconds     map[string]float64
+	parts       map[string]time.Duration
 	saveFailed  int64
 	peersLost   int64
 	peerSilence func() time.Duration
@@ -50,7 +50,7 @@ type inside struct {
 
 // NewTracker returns a tracker that reads the time from now and shows the run on display.
 func NewTracker(now func() time.Time, display Display) *Tracker {
-	return &Tracker{now: now, display: display, inside: inside{seconds: map[string]float64{}}}
+	return &Tracker{now: now, display: display, inside: inside{parts: map[string]time.Duration{}}}
 }
 
 // Report returns the newest report.
@@ -105,7 +105,9 @@ func (t *Tracker) Saved(c progress.Checkpoint, best bool) {
 
 // Place says which job and attempt the process belongs to, as its environment says, and how many train together.
 func (t *Tracker) Place(job string, attempt, nodes int) {
-	t.change(func(r *progress.Report) { r.Job, r.Attempt, r.Nodes = job, int32(attempt), nodes })
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.report.Job, t.report.Attempt, t.report.Nodes = job, int32(attempt), nodes
 }
 
 // Finished records that the run had come to its end before this process began.
@@ -119,7 +121,12 @@ func (t *Tracker) Finished(c progress.Checkpoint, evalExact *float64) {
 func (t *Tracker) Spent(part string, d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.inside.seconds[part] += d.Seconds()
+	t.inside.parts[part] += d
+}
+
+// Parts returns the time that went into each part of the work.
+func (t *Tracker) Parts() map[string]time.Duration {
+	return t.insight().parts
 }
 
 // SaveFailed counts a try to save a checkpoint that failed.
@@ -149,7 +156,7 @@ func (t *Tracker) insight() inside {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := t.inside
-	i.seconds = maps.Clone(i.seconds)
+	i.parts = maps.Clone(i.parts)
 	return i
 }
 

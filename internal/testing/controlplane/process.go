@@ -19,7 +19,6 @@ type Process struct {
 	log   string
 	cmd   *exec.Cmd
 	ended chan struct{}
-	err   error // valid once ended is closed
 }
 
 // Run starts a program that ends with the plane at the latest, its output in <name>.log.
@@ -39,7 +38,7 @@ func (p *Plane) Run(name, program string, args []string, env ...string) (*Proces
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() {
-		process.err = process.cmd.Wait()
+		_ = process.cmd.Wait() // how it ended is in its ProcessState
 		close(process.ended)
 	}()
 	p.running = append(p.running, process)
@@ -53,7 +52,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 func (p *Process) Alive() error {
 	select {
 	case <-p.ended:
-		return fmt.Errorf("%s ended: %v; its log ends:\n%s", p.Name, p.err, p.tail())
+		return fmt.Errorf("%s ended: %s; its log ends:\n%s", p.Name, p.cmd.ProcessState, p.tail())
 	default:
 		return nil
 	}
