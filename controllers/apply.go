@@ -204,8 +204,7 @@ func (r *Reconciler) evict(ctx context.Context, strays []corev1.Pod) error {
 // sweep removes what a job that is gone left running.
 func (r *Reconciler) sweep(ctx context.Context, job types.NamespacedName) error {
 	var pods corev1.PodList
-	scope := client.MatchingLabels{managedByLabel: managedBy, jobLabel: job.Name}
-	if err := r.Client.List(ctx, &pods, client.InNamespace(job.Namespace), scope); err != nil {
+	if err := r.Client.List(ctx, &pods, r.ofJob(job)...); err != nil {
 		return fmt.Errorf("list the pods that job %s left: %w", job, err)
 	}
 	return r.evict(ctx, straysOf(nil, pods.Items))

@@ -45,7 +45,8 @@ type Reconciler struct {
 	Poller *Poller
 	Config Config
 
-	memory memory
+	memory  memory
+	indexed bool // whether Client reads from a cache that has jobIndex
 }
 
 // +kubebuilder:rbac:groups=hrm.dev,resources=hrmtrainingjobs,verbs=get;list;watch;delete
@@ -136,6 +137,9 @@ func (r *Reconciler) follow(o observation) {
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(manager ctrl.Manager) error {
 	if err := registerStates(manager.GetCache()); err != nil {
+		return err
+	}
+	if err := r.index(manager.GetFieldIndexer()); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(manager).

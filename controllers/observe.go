@@ -89,7 +89,7 @@ func (r *Reconciler) observeChildren(ctx context.Context, job *v1alpha1.HRMTrain
 
 func (r *Reconciler) observeAttempts(ctx context.Context, o *observation) error {
 	job := o.job
-	scope := []client.ListOption{client.InNamespace(job.Namespace), client.MatchingLabels(selectorLabels(job))}
+	scope := r.ofJob(client.ObjectKeyFromObject(job))
 	var jobs batchv1.JobList
 	if err := r.Client.List(ctx, &jobs, scope...); err != nil {
 		return fmt.Errorf("list the Jobs of job %s: %w", job.Name, err)

@@ -7,8 +7,8 @@ import (
 
 // Limits on counts, which depend on the code and hardly on the machine.
 const (
-	maxReconcilesPerJob = 40
-	maxRequestsPerJob   = 40
+	maxReconcilesPerJob = 16
+	maxRequestsPerJob   = 22
 	maxGrowth           = 1.25 // of the last block over the first
 	maxIdleRequests     = 30   // per minute, with nothing to do
 	maxRestartPerJob    = 2    // reconciles per existing job when the operator starts
