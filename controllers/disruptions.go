@@ -50,15 +50,21 @@ func countDisruptions(o observation) books {
 			b.account(history, i, reason)
 		}
 	}
-	if running(current.pods) == nodes(o.job) {
-		for i := range history {
-			if lostPeer(history[i]) {
-				b.account(history, i, v1alpha1.DisruptionPeerLost)
-			}
+	for i := range history {
+		if lostPeer(history[i]) && allBack(current.pods, nodes(o.job), history[i]) {
+			b.account(history, i, v1alpha1.DisruptionPeerLost)
 		}
 	}
 	b.trim(history)
 	return b
+}
+
+// allBack says whether every member of a gang runs in a pod that is newer than one that lost its peer. An older one may
+// be the lost peer itself, whose end its node has not reported yet.
+func allBack(pods []corev1.Pod, nodes int32, lost corev1.Pod) bool {
+	return running(pods) == nodes && !slices.ContainsFunc(pods, func(pod corev1.Pod) bool {
+		return pod.Status.Phase == corev1.PodRunning && !lost.CreationTimestamp.Before(&pod.CreationTimestamp)
+	})
 }
 
 func booksOf(status v1alpha1.HRMTrainingJobStatus) books {
