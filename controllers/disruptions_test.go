@@ -68,6 +68,7 @@ func TestDisruptions_areIncidents(t *testing.T) {
 		{name: "one whose members lost each other waits for all to be back", nodes: 2, pods: []*builders.PodBuilder{lost(0, 0), lost(1, 0), alive(0, 1)}},
 		{name: "and is the network's then", nodes: 2, pods: []*builders.PodBuilder{lost(0, 0), lost(1, 0), alive(0, 1), alive(1, 1)},
 			want: map[string]int32{v1alpha1.DisruptionPeerLost: 1}},
+		{name: "one whose lost member only seems to run has not come back", nodes: 2, pods: []*builders.PodBuilder{lost(0, 0), alive(1, 0), alive(0, 1)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			job := builders.Job("a").Nodes(c.nodes).Status(attempted(1, 0)).Obj()
