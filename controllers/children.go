@@ -21,8 +21,6 @@ import (
 const (
 	managedByLabel         = "app.kubernetes.io/managed-by"
 	managedBy              = "hrm-operator"
-	jobLabel               = "hrm.dev/job"
-	attemptLabel           = "hrm.dev/attempt"
 	restartsAnnotation     = "hrm.dev/restarts"
 	disruptionsAnnotation  = "hrm.dev/disruptions"
 	stallsAnnotation       = "hrm.dev/stalls"
@@ -48,7 +46,7 @@ func jobName(job *v1alpha1.HRMTrainingJob, attempt int32) string {
 
 // selectorLabels are on every child and every pod of a job.
 func selectorLabels(job *v1alpha1.HRMTrainingJob) map[string]string {
-	return map[string]string{managedByLabel: managedBy, jobLabel: job.Name}
+	return map[string]string{managedByLabel: managedBy, v1alpha1.JobLabel: job.Name}
 }
 
 func childMeta(job *v1alpha1.HRMTrainingJob, name string) metav1.ObjectMeta {
@@ -172,7 +170,7 @@ func attemptJob(job *v1alpha1.HRMTrainingJob, config Config, rec record) *batchv
 func podFailurePolicy() *batchv1.PodFailurePolicy {
 	onExit := func(codes ...int32) *batchv1.PodFailurePolicyOnExitCodesRequirement {
 		return &batchv1.PodFailurePolicyOnExitCodesRequirement{
-			ContainerName: ptr.To(trainerContainer),
+			ContainerName: ptr.To(v1alpha1.TrainerContainer),
 			Operator:      batchv1.PodFailurePolicyOnExitCodesOpIn,
 			Values:        codes,
 		}

@@ -129,7 +129,7 @@ func TestMemory_keepsPodsThatAreGone(t *testing.T) {
 	var m memory
 	depart := func(attempt string, p *builders.PodBuilder) {
 		pod := p.Obj()
-		pod.Labels = map[string]string{attemptLabel: attempt}
+		pod.Labels = map[string]string{v1alpha1.AttemptLabel: attempt}
 		m.depart(someJob, *pod, noon)
 	}
 	depart("1", member(0, 0).Exited(1, "", noon))
@@ -177,7 +177,7 @@ func TestStrays_arePodsOfAttemptsWhoseJobIsGone(t *testing.T) {
 func TestFinalReport_ofASuspendedAttemptIsKept(t *testing.T) {
 	job := builders.Job("a").Suspend(true).Status(attempted(1, 0)).Obj()
 	pod := member(0, 0).Exited(75, `{"step":9,"totalSteps":12,"lastCheckpoint":{"uri":"s3://hrm/a/9","step":9,"time":"2026-01-02T03:04:05Z"}}`, noon).Obj()
-	pod.Labels = map[string]string{attemptLabel: "1"}
+	pod.Labels = map[string]string{v1alpha1.AttemptLabel: "1"}
 	pod.UID = types.UID("gone")
 	o := observation{now: noon, job: job}
 	o.remember([]corev1.Pod{*pod}, nil)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/internal/testing/apiserver"
 	"github.com/hrm-operator/hrm-operator/internal/testing/builders"
 )
 
@@ -43,14 +42,14 @@ func TestMain(m *testing.M) {
 		_ = clientgoscheme.AddToScheme(scheme)
 		_ = v1alpha1.AddToScheme(scheme)
 		ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
-		assets, err := assetsDir()
+		assets, err := apiserver.Assets()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		env := &envtest.Environment{
 			BinaryAssetsDirectory: assets,
-			CRDDirectoryPaths:     []string{"../config/crd/bases"},
+			CRDDirectoryPaths:     []string{apiserver.CRDs()},
 			ErrorIfCRDPathMissing: true,
 			Scheme:                scheme,
 		}
@@ -64,20 +63,6 @@ func TestMain(m *testing.M) {
 		defer func() { _ = env.Stop() }()
 		return m.Run()
 	}())
-}
-
-// assetsDir finds the programs, or builds them once.
-func assetsDir() (string, error) {
-	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
-		return dir, nil
-	}
-	build := exec.Command("go", "run", "./hack/cluster", "tools", "etcd", "kube-apiserver", "kubectl")
-	build.Dir, build.Stderr = "..", os.Stderr
-	out, err := build.Output()
-	if err != nil {
-		return "", fmt.Errorf("build etcd and kube-apiserver: %w; or set KUBEBUILDER_ASSETS to a folder that holds them", err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 // world is a namespace with an operator of its own.

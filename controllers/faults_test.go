@@ -229,7 +229,7 @@ func (d *drill) until(what string, goal func() error) {
 // jobs are the attempts that exist.
 func (d *drill) jobs() []batchv1.Job {
 	var jobs batchv1.JobList
-	if err := d.client.List(d.ctx, &jobs, client.InNamespace(d.namespace), client.MatchingLabels{jobLabel: d.name}); err != nil {
+	if err := d.client.List(d.ctx, &jobs, client.InNamespace(d.namespace), client.MatchingLabels{v1alpha1.JobLabel: d.name}); err != nil {
 		d.t.Fatal(err)
 	}
 	return jobs.Items
@@ -367,7 +367,7 @@ var stories = []struct {
 // removePods plays the garbage collector, for pods whose Job is gone.
 func (d *drill) removePods() {
 	d.t.Helper()
-	scope := []client.DeleteAllOfOption{client.InNamespace(d.namespace), client.MatchingLabels{jobLabel: d.name}, client.GracePeriodSeconds(0)}
+	scope := []client.DeleteAllOfOption{client.InNamespace(d.namespace), client.MatchingLabels{v1alpha1.JobLabel: d.name}, client.GracePeriodSeconds(0)}
 	if err := d.client.DeleteAllOf(d.ctx, &corev1.Pod{}, scope...); err != nil {
 		d.t.Fatal(err)
 	}

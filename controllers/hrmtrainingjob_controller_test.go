@@ -128,7 +128,7 @@ func TestChildren_areWrittenOnlyWhenTheyDiffer(t *testing.T) {
 	}
 	w.eventually(func() error {
 		w.get("calm", &service)
-		if service.Labels[jobLabel] != "calm" {
+		if service.Labels[v1alpha1.JobLabel] != "calm" {
 			return fmt.Errorf("labels %v", service.Labels)
 		}
 		return nil

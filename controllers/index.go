@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 )
 
 // jobIndex finds a job's Jobs and pods in the cache without looking at those of every other job in the namespace, so
@@ -26,7 +28,7 @@ func (r *Reconciler) index(indexer client.FieldIndexer) error {
 }
 
 func jobsName(object client.Object) []string {
-	if name := object.GetLabels()[jobLabel]; name != "" {
+	if name := object.GetLabels()[v1alpha1.JobLabel]; name != "" {
 		return []string{name}
 	}
 	return nil
@@ -35,7 +37,7 @@ func jobsName(object client.Object) []string {
 // ofJob selects a job's Jobs or pods for reading from the reconciler's client. The apiserver, which is that client where
 // no manager set the reconciler up, knows the labels only.
 func (r *Reconciler) ofJob(job types.NamespacedName) []client.ListOption {
-	options := []client.ListOption{client.InNamespace(job.Namespace), client.MatchingLabels{managedByLabel: managedBy, jobLabel: job.Name}}
+	options := []client.ListOption{client.InNamespace(job.Namespace), client.MatchingLabels{managedByLabel: managedBy, v1alpha1.JobLabel: job.Name}}
 	if r.indexed {
 		options = append(options, client.MatchingFields{jobIndex: job.Name})
 	}

@@ -112,7 +112,7 @@ func TestKueue_admitsEvictsAndReadmits(t *testing.T) {
 func (w *world) endPods(name, message string) {
 	w.t.Helper()
 	var pods corev1.PodList
-	if err := w.client.List(w.ctx, &pods, client.InNamespace(w.namespace), client.MatchingLabels{jobLabel: name}); err != nil {
+	if err := w.client.List(w.ctx, &pods, client.InNamespace(w.namespace), client.MatchingLabels{v1alpha1.JobLabel: name}); err != nil {
 		w.t.Fatal(err)
 	}
 	for i := range pods.Items {

@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 )
 
 // maxDeparted bounds how many pods that are gone are remembered per job.
@@ -108,7 +110,7 @@ func (m *memory) knowGang(job types.NamespacedName, uid types.UID) {
 
 // podAttempt is the number of the attempt that a pod belongs to, or -1.
 func podAttempt(pod corev1.Pod) int32 {
-	n, err := strconv.ParseInt(pod.Labels[attemptLabel], 10, 32)
+	n, err := strconv.ParseInt(pod.Labels[v1alpha1.AttemptLabel], 10, 32)
 	if err != nil {
 		return -1
 	}

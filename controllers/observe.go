@@ -212,7 +212,7 @@ func (r *Reconciler) observeCA(ctx context.Context, o observation) (string, erro
 
 // write puts the record on a Job.
 func (r record) write(job *batchv1.Job) {
-	job.Labels[attemptLabel] = strconv.Itoa(int(r.number))
+	job.Labels[v1alpha1.AttemptLabel] = strconv.Itoa(int(r.number))
 	for key, n := range map[string]int64{
 		restartsAnnotation:     int64(r.restarts),
 		disruptionsAnnotation:  int64(r.disruptions),
@@ -228,7 +228,7 @@ func (r record) write(job *batchv1.Job) {
 
 // readRecord is the inverse of write. Only the number is indispensable.
 func readRecord(job *batchv1.Job) (record, bool) {
-	number, err := strconv.ParseInt(job.Labels[attemptLabel], 10, 32)
+	number, err := strconv.ParseInt(job.Labels[v1alpha1.AttemptLabel], 10, 32)
 	if err != nil {
 		return record{}, false
 	}

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/hrm-operator/hrm-operator/api/progress"
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 )
 
 // Exit codes of a training process. They are a contract with the trainer: 0 is trained, and any code that is not
@@ -69,7 +70,7 @@ func completionIndex(pod corev1.Pod) int {
 // terminated returns the end of the training container, if it has ended.
 func terminated(pod corev1.Pod) *corev1.ContainerStateTerminated {
 	for _, container := range pod.Status.ContainerStatuses {
-		if container.Name == trainerContainer {
+		if container.Name == v1alpha1.TrainerContainer {
 			return container.State.Terminated
 		}
 	}
@@ -131,7 +132,7 @@ func outOfMemory(end *corev1.ContainerStateTerminated) bool {
 
 func memoryLimit(pod corev1.Pod) string {
 	for _, c := range pod.Spec.Containers {
-		if limit, ok := c.Resources.Limits[corev1.ResourceMemory]; ok && c.Name == trainerContainer {
+		if limit, ok := c.Resources.Limits[corev1.ResourceMemory]; ok && c.Name == v1alpha1.TrainerContainer {
 			return limit.String()
 		}
 	}

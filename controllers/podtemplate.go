@@ -15,14 +15,13 @@ import (
 
 // What a training pod looks like from inside.
 const (
-	trainerContainer = "trainer"
-	specDir          = "/etc/hrm"
-	specFile         = "job.yaml"
-	scratchDir       = "/scratch"
-	caDir            = "/etc/hrm-ca"
-	caFile           = "ca.crt"
-	systemCAs        = "/etc/ssl/certs"
-	trainerUser      = 65532
+	specDir     = "/etc/hrm"
+	specFile    = "job.yaml"
+	scratchDir  = "/scratch"
+	caDir       = "/etc/hrm-ca"
+	caFile      = "ca.crt"
+	systemCAs   = "/etc/ssl/certs"
+	trainerUser = 65532
 )
 
 // podTemplate is one node of an attempt. It satisfies the restricted pod security standard and has no access to the
@@ -33,7 +32,7 @@ const (
 func podTemplate(job *v1alpha1.HRMTrainingJob, config Config, attempt int32) corev1.PodTemplateSpec {
 	job = config.Storage.apply(job)
 	labels := selectorLabels(job)
-	labels[attemptLabel] = strconv.Itoa(int(attempt))
+	labels[v1alpha1.AttemptLabel] = strconv.Itoa(int(attempt))
 	place := job.Spec.Template
 	spec := corev1.PodSpec{
 		RestartPolicy:                 corev1.RestartPolicyNever,
@@ -69,7 +68,7 @@ func trainer(job *v1alpha1.HRMTrainingJob, config Config, attempt int32) corev1.
 		image = config.TrainerImage
 	}
 	return corev1.Container{
-		Name:                     trainerContainer,
+		Name:                     v1alpha1.TrainerContainer,
 		Image:                    image,
 		ImagePullPolicy:          config.ImagePullPolicy,
 		Command:                  []string{"hrm", "train", "-f", path.Join(specDir, specFile)},

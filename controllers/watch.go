@@ -100,7 +100,7 @@ func (r *Reconciler) podHandler() handler.EventHandler {
 
 // jobOfPod finds a pod's job by its label: the pod's owner is the Job, not the HRMTrainingJob.
 func jobOfPod(_ context.Context, pod client.Object) []reconcile.Request {
-	name := pod.GetLabels()[jobLabel]
+	name := pod.GetLabels()[v1alpha1.JobLabel]
 	if name == "" {
 		return nil
 	}

@@ -72,7 +72,7 @@ func (j trainingJob) apart() trainingJob {
 	return j.with(func(s *v1alpha1.HRMTrainingJobSpec) {
 		s.Template.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
 			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{Weight: 100, PodAffinityTerm: corev1.PodAffinityTerm{
-				TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"hrm.dev/job": j.Name}},
+				TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.JobLabel: j.Name}},
 			}}},
 		}}
 	})

@@ -50,7 +50,7 @@ func TestTrainingPodHasNoToken(t *testing.T) {
 	w.expect(job, complete)
 }
 
-// TestNamespacedMode gives the operator rights in two namespaces only, and wants jobs of others left alone.
+// TestNamespacedMode gives the operator rights in one namespace only, which must do.
 func TestNamespacedMode(t *testing.T) {
 	w := alone(t)
 	w.must(installOperator("charts/hrm-operator", fmt.Sprintf("watchNamespaces={%s}", w.namespace)))

@@ -262,7 +262,7 @@ func (w *world) pods(name string) []corev1.Pod {
 	w.Helper()
 	var list corev1.PodList
 	w.eventually("a list of pods", func() error {
-		return cluster.client.List(w.ctx, &list, client.InNamespace(w.namespace), client.MatchingLabels{"hrm.dev/job": name})
+		return cluster.client.List(w.ctx, &list, client.InNamespace(w.namespace), client.MatchingLabels{v1alpha1.JobLabel: name})
 	})
 	return list.Items
 }

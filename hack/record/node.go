@@ -17,6 +17,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 )
 
 // node plays the Job controller and the kubelet.
@@ -108,7 +110,7 @@ func over(job *batchv1.Job) bool {
 
 // start makes a pod and runs its process, at a loopback address of its own.
 func (n *node) start(ctx context.Context, job *batchv1.Job) error {
-	name := job.Labels["hrm.dev/job"]
+	name := job.Labels[v1alpha1.JobLabel]
 	var spec corev1.ConfigMap
 	if err := n.cluster.Get(ctx, client.ObjectKey{Namespace: job.Namespace, Name: name}, &spec); err != nil {
 		return err
@@ -140,8 +142,8 @@ func (n *node) start(ctx context.Context, job *batchv1.Job) error {
 		return err
 	}
 	cmd := exec.Command(n.hrm, "train", "-f", file, "--store", filepath.Join(n.dir, "store", name), "--scratch", filepath.Join(n.dir, "scratch", pod.Name), "--listen", ip+":8080", "--threads", "1")
-	cmd.Env = append(os.Environ(), "HRM_RANK=0", "HRM_WORLD_SIZE=1", "HRM_JOB="+job.Namespace+"/"+name, "HRM_ATTEMPT="+job.Labels["hrm.dev/attempt"])
-	if attempt := pod.Labels["hrm.dev/attempt"]; attempt != "" {
+	cmd.Env = append(os.Environ(), "HRM_RANK=0", "HRM_WORLD_SIZE=1", "HRM_JOB="+job.Namespace+"/"+name, "HRM_ATTEMPT="+job.Labels[v1alpha1.AttemptLabel])
+	if attempt := pod.Labels[v1alpha1.AttemptLabel]; attempt != "" {
 		cmd.Env = append(cmd.Env, "HRM_ATTEMPT="+attempt)
 	}
 	cmd.Stdout, cmd.Stderr = log, log
@@ -203,7 +205,7 @@ func (n *node) targets() error {
 	all := []target{}
 	for _, p := range n.running {
 		all = append(all, target{[]string{p.pod.Status.PodIP + ":" + strconv.Itoa(8080)}, map[string]string{
-			"namespace": p.pod.Namespace, "pod": p.pod.Name, "training_job": p.pod.Labels["hrm.dev/job"], "attempt": p.pod.Labels["hrm.dev/attempt"], "rank": "0",
+			"namespace": p.pod.Namespace, "pod": p.pod.Name, "training_job": p.pod.Labels[v1alpha1.JobLabel], "attempt": p.pod.Labels[v1alpha1.AttemptLabel], "rank": "0",
 		}})
 	}
 	text, err := json.Marshal(all)

@@ -16,6 +16,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 )
 
 // logSource is where the logs of a job come from.
@@ -87,7 +89,7 @@ func started(pod *corev1.Pod) bool {
 		return len(pod.Status.ContainerStatuses) > 0
 	}
 	for _, c := range pod.Status.ContainerStatuses {
-		if c.Name == trainerContainer && (c.State.Running != nil || c.State.Terminated != nil) {
+		if c.Name == v1alpha1.TrainerContainer && (c.State.Running != nil || c.State.Terminated != nil) {
 			return true
 		}
 	}
@@ -97,7 +99,7 @@ func started(pod *corev1.Pod) bool {
 // finished says whether a pod will print no more.
 func finished(pod *corev1.Pod) bool {
 	for _, c := range pod.Status.ContainerStatuses {
-		if c.Name == trainerContainer && c.State.Terminated != nil {
+		if c.Name == v1alpha1.TrainerContainer && c.State.Terminated != nil {
 			return true
 		}
 	}

@@ -13,13 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-)
 
-// What the operator calls a job's pods and the container that trains.
-const (
-	jobLabel         = "hrm.dev/job"
-	attemptLabel     = "hrm.dev/attempt"
-	trainerContainer = "trainer"
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 )
 
 // logFlags are the choices of 'hrm logs'.
@@ -110,7 +105,7 @@ func (s *podLogs) Pods(ctx context.Context) ([]corev1.Pod, bool, error) {
 		return nil, false, err
 	}
 	var pods corev1.PodList
-	if err := s.cluster.List(ctx, &pods, client.InNamespace(s.cluster.namespace), client.MatchingLabels{jobLabel: s.job}); err != nil {
+	if err := s.cluster.List(ctx, &pods, client.InNamespace(s.cluster.namespace), client.MatchingLabels{v1alpha1.JobLabel: s.job}); err != nil {
 		return nil, false, fmt.Errorf("list the pods of job %s: %w", s.cluster.key(s.job), err)
 	}
 	return pods.Items, ended(job), nil
@@ -118,7 +113,7 @@ func (s *podLogs) Pods(ctx context.Context) ([]corev1.Pod, bool, error) {
 
 // Open opens a pod's log, with the time before every line.
 func (s *podLogs) Open(ctx context.Context, pod string, follow bool, from *metav1.Time) (io.ReadCloser, error) {
-	options := &corev1.PodLogOptions{Container: trainerContainer, Follow: follow, Timestamps: true, SinceTime: from}
+	options := &corev1.PodLogOptions{Container: v1alpha1.TrainerContainer, Follow: follow, Timestamps: true, SinceTime: from}
 	if s.tail >= 0 && from == nil {
 		options.TailLines = &s.tail
 	}
@@ -127,7 +122,7 @@ func (s *podLogs) Open(ctx context.Context, pod string, follow bool, from *metav
 
 // attemptOf and rankOf read what the operator, and the Job controller, wrote on a pod; -1 is nothing.
 func attemptOf(pod *corev1.Pod) int32 {
-	n, err := strconv.ParseInt(pod.Labels[attemptLabel], 10, 32)
+	n, err := strconv.ParseInt(pod.Labels[v1alpha1.AttemptLabel], 10, 32)
 	if err != nil {
 		return -1
 	}

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/internal/testing/builders"
 )
 
@@ -26,9 +27,9 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 func logPod(name string, attempt int32, rank, minute int) corev1.Pod {
 	pod := *builders.Pod(name, rank).Running("10.0.0.1", noon).Obj()
 	pod.UID = types.UID(name)
-	pod.Labels = map[string]string{attemptLabel: strconv.Itoa(int(attempt))}
+	pod.Labels = map[string]string{v1alpha1.AttemptLabel: strconv.Itoa(int(attempt))}
 	pod.CreationTimestamp = metav1.NewTime(noon.Add(time.Duration(minute) * time.Minute))
-	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: trainerContainer, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: v1alpha1.TrainerContainer, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
 	return pod
 }
 
@@ -352,7 +353,7 @@ func TestLogs_findTheJobsPodsInACluster(t *testing.T) {
 	f.create(builders.Job("sudoku"))
 	for name, job := range map[string]string{"mine": "sudoku", "another": "maze"} {
 		pod := builders.Pod(name, 0).Obj()
-		pod.Namespace, pod.Labels = f.cluster.namespace, map[string]string{jobLabel: job, attemptLabel: "1"}
+		pod.Namespace, pod.Labels = f.cluster.namespace, map[string]string{v1alpha1.JobLabel: job, v1alpha1.AttemptLabel: "1"}
 		if err := f.cluster.Create(t.Context(), pod); err != nil {
 			t.Fatal(err)
 		}

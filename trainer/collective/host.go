@@ -2,7 +2,6 @@ package collective
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -213,5 +212,3 @@ func (r *reception) form(ctx context.Context, links map[int]*link, open opener) 
 	}
 	return g.begin(ctx, encoded)
 }
-
-func decodeJSON(raw []byte, into any) bool { return json.Unmarshal(raw, into) == nil }

@@ -1,6 +1,7 @@
 package collective
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,14 +37,9 @@ type Timing struct {
 }
 
 func (t Timing) withDefaults() Timing {
-	for _, d := range []struct {
-		field *time.Duration
-		value time.Duration
-	}{{&t.Heartbeat, 2 * time.Second}, {&t.Silence, 20 * time.Second}, {&t.Note, 30 * time.Second}} {
-		if *d.field == 0 {
-			*d.field = d.value
-		}
-	}
+	t.Heartbeat = cmp.Or(t.Heartbeat, 2*time.Second)
+	t.Silence = cmp.Or(t.Silence, 20*time.Second)
+	t.Note = cmp.Or(t.Note, 30*time.Second)
 	return t
 }
 

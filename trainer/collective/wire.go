@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -50,7 +51,7 @@ func readFrame(r io.Reader, allowed ...kind) (frame, error) {
 	}
 	f := frame{kind: kind(head[0])}
 	limit, known := limits[f.kind]
-	if !known || len(allowed) > 0 && !bytes.ContainsRune(kindBytes(allowed), rune(f.kind)) {
+	if !known || len(allowed) > 0 && !slices.Contains(allowed, f.kind) {
 		return frame{}, fmt.Errorf("%w: unexpected kind %d", errNotFrame, f.kind)
 	}
 	n := binary.LittleEndian.Uint32(head[1:])
@@ -64,14 +65,6 @@ func readFrame(r io.Reader, allowed ...kind) (frame, error) {
 	}
 	f.payload = payload.Bytes()
 	return f, nil
-}
-
-func kindBytes(list []kind) []byte {
-	out := make([]byte, len(list))
-	for i, k := range list {
-		out[i] = byte(k)
-	}
-	return out
 }
 
 func noEOF(err error) error {
@@ -136,6 +129,8 @@ func jsonFrame(k kind, content any, prefix string) frame {
 	}
 	return frame{kind: k, payload: append([]byte(prefix), raw...)}
 }
+
+func decodeJSON(raw []byte, into any) bool { return json.Unmarshal(raw, into) == nil }
 
 // clip shortens a text so that its JSON fits a frame, however it is escaped.
 func clip(text string) string {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -130,7 +129,7 @@ func (t *Trainer) fingerprint() ([]byte, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.network.parameters)) {
 		if err := add(name, t.network.parameters[name]); err != nil {
-			return nil, errors.Join(fmt.Errorf("hash %s", name), err)
+			return nil, fmt.Errorf("hash %s: %w", name, err)
 		}
 	}
 	if err := t.adam.Each(add); err != nil {

@@ -15,7 +15,7 @@ import (
 
 // Start starts a control plane with the CRDs of the given folders and files. It ends with the environment's Stop.
 func Start(crds ...string) (*envtest.Environment, error) {
-	assets, err := assetsDir()
+	assets, err := Assets()
 	if err != nil {
 		return nil, err
 	}
@@ -42,8 +42,8 @@ func Kubeconfig(env *envtest.Environment, path string) error {
 	return os.WriteFile(path, text, 0o600)
 }
 
-// assetsDir finds the programs, or builds them once.
-func assetsDir() (string, error) {
+// Assets is the folder that holds the programs; without KUBEBUILDER_ASSETS they are built once.
+func Assets() (string, error) {
 	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
 		return dir, nil
 	}
@@ -57,7 +57,7 @@ func root() string {
 
 // Kubectl is the path of a kubectl of the same version.
 func Kubectl() string {
-	assets, err := assetsDir()
+	assets, err := Assets()
 	if err != nil {
 		return "kubectl"
 	}
