@@ -11,7 +11,9 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 	"unsafe"
 )
@@ -31,6 +33,9 @@ type gloo struct {
 }
 
 func openTransport(address string, rank, size int) (transport, error) {
+	// Gloo writes from a thread of its own. A peer that is gone must be an error there; the signal would end the process,
+	// because on threads that are not Go's the runtime leaves it to its default.
+	signal.Ignore(syscall.SIGPIPE)
 	host := C.CString(address)
 	defer C.free(unsafe.Pointer(host))
 	t := &gloo{rank: rank, size: size}

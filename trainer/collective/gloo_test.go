@@ -9,9 +9,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/reference"
@@ -192,4 +196,28 @@ func TestGloo_aCallEndsWithItsContext(t *testing.T) {
 	if !errors.Is(errs[1], context.DeadlineExceeded) || !errors.As(errs[0], &lost) {
 		t.Errorf("got %v, want the context's error at rank 1 and its loss at rank 0", errs)
 	}
+}
+
+// Gloo writes from threads of its own, where the signal of a broken pipe would end the process without a word.
+func TestGroup_outlivesABrokenPipe(t *testing.T) {
+	errs := together(t, 2, func(g Group) error {
+		if err := g.Barrier(t.Context()); err != nil {
+			return err
+		}
+		threads, err := os.ReadDir("/proc/self/task")
+		for _, thread := range threads {
+			if id, bad := strconv.Atoi(thread.Name()); bad == nil && err == nil {
+				err = ignoreGone(unix.Tgkill(os.Getpid(), id, unix.SIGPIPE))
+			}
+		}
+		return errors.Join(err, g.Barrier(t.Context()))
+	})
+	noErrors(t, errs)
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
 }
