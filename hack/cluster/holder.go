@@ -71,7 +71,9 @@ func hold(dir string) error {
 	dead := make(chan os.Signal, 1)
 	signal.Notify(dead, syscall.SIGCHLD)
 	go h.bury(dead)
-	listener, err := net.Listen("unix", filepath.Join(dir, "run/holder.sock"))
+	socket := filepath.Join(dir, "run/holder.sock")
+	_ = os.Remove(socket) // of a holder that was killed
+	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		return err
 	}
