@@ -48,6 +48,10 @@ nightly: deps ## Run what takes too long for every change: all cases, Kueue's ow
 lint: ## Check formatting and vet the code, with and without the cpu device and Gloo.
 	hack/lint.sh
 
+.PHONY: vulncheck
+vulncheck: ## Fail if the code calls something with a known vulnerability.
+	hack/vulncheck.sh
+
 .PHONY: generate manifests
 generate manifests: ## Generate deep copies, the CRD and RBAC.
 	hack/generate.sh
