@@ -8,7 +8,10 @@ tool (
 	golang.org/x/vulndb/cmd/indexdb
 )
 
-require golang.org/x/vuln v1.9.0
+require (
+	github.com/CycloneDX/cyclonedx-go v0.9.3
+	golang.org/x/vuln v1.9.0
+)
 
 require (
 	cloud.google.com/go/auth v0.20.0 // indirect
@@ -18,7 +21,6 @@ require (
 	cloud.google.com/go/monitoring v1.24.3 // indirect
 	cloud.google.com/go/trace v1.11.7 // indirect
 	dario.cat/mergo v1.0.2 // indirect
-	github.com/CycloneDX/cyclonedx-go v0.9.3 // indirect
 	github.com/CycloneDX/cyclonedx-gomod v1.10.0 // indirect
 	github.com/GoogleCloudPlatform/opentelemetry-operations-go/exporter/metric v0.53.0 // indirect
 	github.com/GoogleCloudPlatform/opentelemetry-operations-go/exporter/trace v1.21.0 // indirect
