@@ -48,6 +48,15 @@ nightly: deps ## Run what takes too long for every change: all cases, Kueue's ow
 lint: ## Check formatting and vet the code, with and without the cpu device and Gloo.
 	hack/lint.sh
 
+.PHONY: vulncheck
+vulncheck: ## Fail if the code calls something with a known vulnerability.
+	hack/vulncheck.sh
+
+.PHONY: sbom
+sbom: build ## List what the binaries are made of, as CycloneDX, in bin/*.cdx.json.
+	CGO_ENABLED=0 hack/sbom.sh hrm-operator $(TAGS)
+	hack/sbom.sh hrm $(TAGS)$(LIBRARIES)
+
 .PHONY: generate manifests
 generate manifests: ## Generate deep copies, the CRD and RBAC.
 	hack/generate.sh

@@ -2,6 +2,8 @@ module github.com/hrm-operator/hrm-operator
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
 	github.com/chewxy/hm v1.0.0
 	github.com/go-logr/logr v1.4.3
