@@ -162,8 +162,7 @@ func TestS3DownWhenAPodIsDeleted(t *testing.T) {
 			w.kubectl("delete", "pod", pod.Name)
 		})
 	})
-	s := w.job(job).Status
-	w.expect(job, outcome{condition: v1alpha1.ConditionComplete, reason: v1alpha1.ReasonTrained, attempts: s.Attempts, disruptions: 1})
+	w.expect(job, disturbed)
 }
 
 func TestDrain(t *testing.T) {
