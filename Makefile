@@ -36,7 +36,7 @@ test: deps ## Run all tests.
 
 .PHONY: e2e
 e2e: deps ## Make faults on a real cluster: all cases, RUN=Suspend those of that name, ALL=1 the long ones too.
-	HRM_E2E=$(if $(ALL),all,1) go test -v -count=1 -timeout 85m -parallel 3 -run '$(or $(RUN),.)' ./hack/e2e | grep -v '^=== '
+	HRM_E2E=$(if $(ALL),all,1) go test -v -count=1 -timeout 85m -parallel 3 -run '$(or $(RUN),.)' ./hack/e2e | grep --line-buffered -v '^=== '
 
 .PHONY: nightly
 nightly: deps ## Run what takes too long for every change: all cases, Kueue's own manager, the cost per job.
