@@ -46,14 +46,18 @@ func (w *world) scaleOperator(n int) {
 	})
 }
 
-// keepOperatorOn moves the operator to a node that stays.
+// keepOperatorOn moves the operator to a node that stays, for this case.
 func (w *world) keepOperatorOn(node string) {
 	w.Helper()
-	patch := fmt.Sprintf(`{"spec":{"template":{"spec":{"nodeSelector":{"kubernetes.io/hostname":%q}}}}}`, node)
-	_, err := output(w.ctx, "", "kubectl", "-n", systemNamespace, "patch", "deployment", operatorName, "-p", patch)
-	w.must(err)
-	_, err = output(w.ctx, "", "kubectl", "-n", systemNamespace, "rollout", "status", "deployment/"+operatorName, "--timeout=120s")
-	w.must(err)
+	w.must(installOperator("charts/hrm-operator", `nodeSelector.kubernetes\.io/hostname=`+node))
+	w.Cleanup(w.restoreOperator)
+}
+
+// restoreOperator installs the operator as the other cases expect it.
+func (w *world) restoreOperator() {
+	if err := installOperator("charts/hrm-operator"); err != nil {
+		w.Error(err)
+	}
 }
 
 func TestOperatorKilledAgainAndAgain(t *testing.T) {

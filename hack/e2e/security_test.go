@@ -54,11 +54,7 @@ func TestTrainingPodHasNoToken(t *testing.T) {
 func TestNamespacedMode(t *testing.T) {
 	w := alone(t)
 	w.must(installOperator("charts/hrm-operator", fmt.Sprintf("watchNamespaces={%s}", w.namespace)))
-	defer func() {
-		if err := installOperator("charts/hrm-operator"); err != nil {
-			t.Error(err)
-		}
-	}()
+	defer w.restoreOperator()
 	account := "system:serviceaccount:" + systemNamespace + ":" + operatorName
 	if out, _ := output(w.ctx, "", "kubectl", "auth", "can-i", "list", "pods", "-n", "default", "--as", account); strings.TrimSpace(out) != "no" {
 		t.Errorf("the operator may list pods of a namespace that is not its own: %s", out)

@@ -44,7 +44,7 @@ func TestHelmTest(t *testing.T) {
 	w := alone(t)
 	w.must(installOperator("charts/hrm-operator", "test.storage.endpoint="+cluster.endpoint, "test.storage.bucket="+bucket,
 		"test.storage.pathStyle=true", "test.storage.credentialsSecret="+secretName))
-	defer func() { w.must(installOperator("charts/hrm-operator")) }()
+	defer w.restoreOperator()
 	secret := w.kubectl("get", "secret", secretName, "-o", "yaml")
 	_, err := output(w.ctx, strings.ReplaceAll(secret, "namespace: "+w.namespace, "namespace: "+systemNamespace), "kubectl", "apply", "-f", "-")
 	w.must(err)
