@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -45,8 +46,9 @@ func TestHelmTest(t *testing.T) {
 	w.must(installOperator("charts/hrm-operator", "test.storage.endpoint="+cluster.endpoint, "test.storage.bucket="+bucket,
 		"test.storage.pathStyle=true", "test.storage.credentialsSecret="+secretName))
 	defer w.restoreOperator()
-	secret := w.kubectl("get", "secret", secretName, "-o", "yaml")
-	_, err := output(w.ctx, strings.ReplaceAll(secret, "namespace: "+w.namespace, "namespace: "+systemNamespace), "kubectl", "apply", "-f", "-")
+	manifest := fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s}, stringData: {AWS_ACCESS_KEY_ID: %q, AWS_SECRET_ACCESS_KEY: %q}}",
+		secretName, variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"))
+	_, err := output(w.ctx, manifest, "kubectl", "apply", "-n", systemNamespace, "-f", "-")
 	w.must(err)
 	out, err := output(w.ctx, "", "helm", "test", operatorName, "-n", systemNamespace, "--logs", "--timeout", "4m")
 	if err != nil {
