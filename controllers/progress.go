@@ -1,7 +1,6 @@
 package controllers
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -142,7 +141,7 @@ func (p *Poller) ask(ctx context.Context, podIP string) (progress.Report, error)
 		return progress.Report{}, fmt.Errorf("%s answered with more than %d bytes", address.String(), maxReportBytes)
 	}
 	report, ok := progress.Parse(body)
-	if !ok || !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+	if !ok {
 		return progress.Report{}, errors.New(address.String() + " did not answer with a progress report")
 	}
 	return report, nil

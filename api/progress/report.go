@@ -4,6 +4,7 @@
 package progress
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 	"unicode/utf8"
@@ -101,7 +102,7 @@ func (r Report) TerminationMessage() ([]byte, error) {
 // missing termination message.
 func Parse(data []byte) (Report, bool) {
 	var r Report
-	if err := json.Unmarshal(data, &r); err != nil {
+	if err := json.Unmarshal(data, &r); err != nil || !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
 		return Report{}, false
 	}
 	return r, true

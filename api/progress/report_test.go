@@ -39,11 +39,32 @@ func TestTerminationMessage_fitsWhatKubernetesKeeps(t *testing.T) {
 }
 
 func TestParse_refusesWhatIsNoReport(t *testing.T) {
-	for name, text := range map[string]string{"empty": "", "a log line": "step 3 loss 0.5", "cut short": `{"step":3,`} {
+	for name, text := range map[string]string{"empty": "", "a log line": "step 3 loss 0.5", "cut short": `{"step":3,`, "null": " null"} {
 		t.Run(name, func(t *testing.T) {
 			if r, ok := Parse([]byte(text)); ok {
 				t.Errorf("read %+v", r)
 			}
 		})
 	}
+}
+
+// Whatever a pod says, what is read of it can be said again within the bound, and reads the same.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"step":3,"totalSteps":10,"loss":0.5,"phase":"Training","lastCheckpoint":{"uri":"s3://b/k","step":1,"time":"2026-11-01T12:00:00Z"}}`))
+	f.Add([]byte(`{"step":-9223372036854775808,"epoch":1e308,"message":"\u0000"}`))
+	f.Add([]byte("null"))
+	f.Add([]byte("step 3 loss 0.5"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, ok := Parse(data)
+		if !ok {
+			return
+		}
+		out, err := r.TerminationMessage()
+		if err != nil {
+			t.Fatalf("%+v: %v", r, err)
+		}
+		if back, ok := Parse(out); !ok || back.Step != r.Step || !strings.HasPrefix(r.Message, back.Message) {
+			t.Fatalf("%s becomes %s", data, out)
+		}
+	})
 }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -126,10 +127,21 @@ func (a *Archive) Save(ctx context.Context, s State, best bool) (progress.Checkp
 // parseRef reads a pointer's content. A broken one gives nil: the checkpoints themselves say which is the last.
 func parseRef(raw []byte) *Ref {
 	var ref Ref
-	if json.Unmarshal(raw, &ref) != nil || !strings.HasPrefix(ref.Folder, folder+"step-") || path.Clean(ref.Folder) != ref.Folder {
+	if json.Unmarshal(raw, &ref) != nil || path.Clean(ref.Folder) != ref.Folder {
+		return nil
+	}
+	if step, ok := stepOf(ref.Folder); !ok || step != ref.Step {
 		return nil
 	}
 	return &ref
+}
+
+// stepOf reads the step in a checkpoint's key.
+func stepOf(key string) (int64, bool) {
+	rest, found := strings.CutPrefix(key, folder+"step-")
+	number, _, _ := strings.Cut(rest, "-")
+	step, err := strconv.ParseUint(number, 10, 63)
+	return int64(step), found && err == nil
 }
 
 func (r Ref) key(name string) string { return path.Join(r.Folder, name) }

@@ -13,7 +13,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/hrm-operator/hrm-operator/api/progress"
@@ -29,9 +28,8 @@ func List(ctx context.Context, store objectstore.Store) ([]Ref, error) {
 	var refs []Ref
 	for _, o := range objects {
 		dir, name := path.Split(o.Key)
-		number, _, _ := strings.Cut(strings.TrimPrefix(dir, folder+"step-"), "-")
-		step, err := strconv.ParseInt(number, 10, 64)
-		if name != manifestName || err != nil {
+		step, ok := stepOf(dir)
+		if name != manifestName || !ok {
 			continue
 		}
 		refs = append(refs, Ref{Folder: strings.TrimSuffix(dir, "/"), Step: step})
@@ -119,23 +117,44 @@ func Verify(ctx context.Context, store objectstore.Store, ref Ref) (Manifest, er
 	return manifest, err
 }
 
+// contentNames are the objects that every manifest must list.
+var contentNames = []string{"model.safetensors", "optimizer.safetensors", "carry.safetensors", scalarsName}
+
+// parseManifest reads a manifest that may come from anyone; one that it accepts lists all content.
+func parseManifest(raw []byte) (Manifest, error) {
+	var m Manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return m, fmt.Errorf("not a manifest: %w", err)
+	}
+	if m.Step < 0 {
+		return m, fmt.Errorf("step is %d, want at least 0", m.Step)
+	}
+	for _, name := range contentNames {
+		seal, ok := m.Objects[name]
+		if !ok {
+			return m, fmt.Errorf("lists no %s", name)
+		}
+		if seal.Size < 0 || len(seal.SHA256) != hex.EncodedLen(sha256.Size) {
+			return m, fmt.Errorf("objects.%s: a size of %d with the sha256 %.80q cannot be", name, seal.Size, seal.SHA256)
+		}
+	}
+	return m, nil
+}
+
 // verified reads every object of a checkpoint. An error names the object that is not what it was.
 func verified(ctx context.Context, store objectstore.Store, ref Ref) (map[string][]byte, Manifest, error) {
 	var manifest Manifest
 	key := ref.key(manifestName)
 	raw, _, err := objectstore.ReadAll(ctx, store, key, maxJSON)
 	if err == nil {
-		err = json.Unmarshal(raw, &manifest)
+		manifest, err = parseManifest(raw)
 	}
 	if err != nil {
 		return nil, manifest, fmt.Errorf("%s: %w", store.URI(key), err)
 	}
 	contents := map[string][]byte{manifestName: raw}
-	for _, name := range []string{"model.safetensors", "optimizer.safetensors", "carry.safetensors", scalarsName} {
-		seal, ok := manifest.Objects[name]
-		if !ok {
-			return nil, manifest, fmt.Errorf("%s lists no %s", store.URI(key), name)
-		}
+	for _, name := range contentNames {
+		seal := manifest.Objects[name]
 		content, _, err := objectstore.ReadAll(ctx, store, ref.key(name), seal.Size)
 		if err != nil {
 			return nil, manifest, fmt.Errorf("%s: %w", store.URI(ref.key(name)), err)
@@ -158,8 +177,7 @@ func Pull(ctx context.Context, store objectstore.Store, ref Ref, dir string) (Ma
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return manifest, fmt.Errorf("make %s: %w", dir, err)
 	}
-	names := []string{"model.safetensors", "optimizer.safetensors", "carry.safetensors", scalarsName, manifestName}
-	for _, name := range names {
+	for _, name := range append(slices.Clone(contentNames), manifestName) {
 		if err := os.WriteFile(filepath.Join(dir, name), contents[name], 0o644); err != nil {
 			return manifest, fmt.Errorf("write %s: %w", name, err)
 		}

@@ -47,7 +47,7 @@ func Build(ctx context.Context, spec v1alpha1.DatasetSpec, open Open, outDir str
 		return Summary{}, err
 	}
 	defer os.RemoveAll(scratch)
-	src, err := fetch(ctx, spec.Source.URI, open, scratch)
+	src, err := fetch(ctx, spec.Source.URI, open, scratch, sudoku.MaxBytes)
 	if err != nil {
 		return Summary{}, err
 	}

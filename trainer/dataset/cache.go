@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 )
 
@@ -50,7 +51,7 @@ func Cached(ctx context.Context, store objectstore.Store, prefix string, spec v1
 		return "", "", false, err
 	}
 	defer os.RemoveAll(sources)
-	src, err := fetch(ctx, spec.Source.URI, open, sources)
+	src, err := fetch(ctx, spec.Source.URI, open, sources, sudoku.MaxBytes)
 	if err != nil {
 		return "", "", false, err
 	}

@@ -29,6 +29,9 @@ const (
 // IgnoreLabel marks positions without a label in what Fill returns, whatever the files use.
 const IgnoreLabel = -100
 
+// maxMetadata is far more than dataset.json needs.
+const maxMetadata = 1 << 20
+
 // Metadata is dataset.json.
 type Metadata struct {
 	PadID                int32    `json:"pad_id"`
@@ -155,7 +158,11 @@ func (l loader) read(name string, use func(io.Reader) error) error {
 func (l loader) metadata(m *Metadata) error {
 	const name = "dataset.json"
 	return l.read(name, func(r io.Reader) error {
-		if err := json.NewDecoder(io.LimitReader(r, 1<<20)).Decode(m); err != nil {
+		text, err := io.ReadAll(dataerror.Limit(r, path.Join(l.where, l.split, name), maxMetadata))
+		if err != nil {
+			return fmt.Errorf("load dataset %s: %w", l.where, err)
+		}
+		if err := json.Unmarshal(text, m); err != nil {
 			return l.bad(name, "not the expected JSON: %v", err)
 		}
 		switch {
@@ -165,8 +172,8 @@ func (l loader) metadata(m *Metadata) error {
 			return l.bad(name, "seq_len is %d: expected 1 to 1048576", m.SeqLen)
 		case m.VocabSize < 1 || m.VocabSize > 1<<24:
 			return l.bad(name, "vocab_size is %d: expected 1 to 16777216", m.VocabSize)
-		case m.NumPuzzleIdentifiers < 1:
-			return l.bad(name, "num_puzzle_identifiers is %d: expected at least 1, the blank one", m.NumPuzzleIdentifiers)
+		case m.NumPuzzleIdentifiers < 1 || m.NumPuzzleIdentifiers > 1<<24:
+			return l.bad(name, "num_puzzle_identifiers is %d: expected 1, the blank one, to 16777216", m.NumPuzzleIdentifiers)
 		case m.PadID < 0 || int(m.PadID) >= m.VocabSize:
 			return l.bad(name, "pad_id is %d, outside the vocabulary of %d", m.PadID, m.VocabSize)
 		case m.BlankIdentifierID < 0 || int(m.BlankIdentifierID) >= m.NumPuzzleIdentifiers:
@@ -254,6 +261,9 @@ func (l loader) check(d *Dataset) error {
 		if id < 0 || int(id) >= d.NumPuzzleIdentifiers {
 			return l.bad(arrayFile(l.set, "puzzle_identifiers"), "puzzle %d has identifier %d of %d", i, id, d.NumPuzzleIdentifiers)
 		}
+	}
+	if mean := d.MeanPuzzleExamples; mean < 0 || mean > float64(max(1, n)) {
+		return l.bad("dataset.json", "mean_puzzle_examples is %g: expected 0 to %d, the number of examples", mean, max(1, n))
 	}
 	if d.TotalGroups != d.Groups() {
 		return l.bad("dataset.json", "total_groups is %d, but there are %d", d.TotalGroups, d.Groups())

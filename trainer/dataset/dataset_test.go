@@ -384,6 +384,10 @@ func TestLoad_refusesBrokenDatasets(t *testing.T) {
 		{"an unknown identifier", "all__puzzle_identifiers.npy", vector(make([]int32, 239)...), "239 identifiers for 240"},
 		{"no JSON", "dataset.json", meta[:40], "not the expected JSON"},
 		{"a set outside the folder", "dataset.json", strings.Replace(meta, `"all"`, `"../all"`, 1), "expected one name"},
+		{"another object behind", "dataset.json", meta + "{}", "not the expected JSON"},
+		{"too long", "dataset.json", meta + strings.Repeat(" ", 1<<20), "holds more than 1048576 bytes"},
+		{"identifiers without end", "dataset.json", strings.Replace(meta, `"num_puzzle_identifiers": 1`, `"num_puzzle_identifiers": 9000000000000`, 1), "num_puzzle_identifiers is 9000000000000"},
+		{"a mean above all examples", "dataset.json", strings.Replace(meta, `"mean_puzzle_examples": 1`, `"mean_puzzle_examples": 1e300`, 1), "mean_puzzle_examples is 1e+300"},
 		{"no length", "dataset.json", strings.Replace(meta, `"seq_len": 81`, `"seq_len": -81`, 1), "seq_len"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -447,6 +451,65 @@ func TestNPY_headers(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestFetch_endsWithASourceThatDoesNot(t *testing.T) {
+	endless := func(context.Context, string) (io.ReadCloser, error) { return io.NopCloser(zeros{}), nil }
+	_, err := fetch(t.Context(), "https://user:secret@host/x.csv?token=secret", endless, t.TempDir(), 1000)
+	var bad *DataError
+	if !errors.As(err, &bad) || bad.Source != "https://host/x.csv" || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v, want a data error without what is secret", err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// A dataset that loads can be read from its first to its last example, without a token that the model does not know.
+func FuzzLoad(f *testing.F) {
+	fields := []string{"inputs", "labels", "puzzle_identifiers", "puzzle_indices", "group_indices"}
+	dir := f.TempDir()
+	err := WriteSplit(dir, Train, Arrays{
+		Metadata: Metadata{VocabSize: 5, SeqLen: 4, NumPuzzleIdentifiers: 3, TotalGroups: 2, MeanPuzzleExamples: 1, TotalPuzzles: 3, Sets: []string{"all"}},
+		Inputs:   make([]uint8, 12), Labels: make([]uint8, 12), Identifiers: []int32{0, 1, 2}, Puzzles: []int32{0, 1, 2, 3}, Groups: []int32{0, 2, 3},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	meta := read(f, dir, "train/dataset.json")
+	var arrays [5][]byte
+	for i, field := range fields {
+		arrays[i] = read(f, dir, "train/"+arrayFile("all", field))
+	}
+	f.Add(meta, arrays[0], arrays[1], arrays[2], arrays[3], arrays[4])
+	f.Add([]byte(`{"sets":["all"],"seq_len":1048576,"vocab_size":16777216,"num_puzzle_identifiers":9223372036854775807}`), arrays[4], arrays[3], arrays[2], arrays[1], arrays[0])
+	f.Fuzz(func(t *testing.T, meta, inputs, labels, identifiers, puzzles, groups []byte) {
+		files := map[string][]byte{"train/dataset.json": meta}
+		for i, content := range [][]byte{inputs, labels, identifiers, puzzles, groups} {
+			files["train/"+arrayFile("all", fields[i])] = content
+		}
+		d, err := load("f", Train, func(name string) (io.ReadCloser, error) {
+			content, ok := files[name]
+			if !ok {
+				return nil, os.ErrNotExist
+			}
+			return io.NopCloser(bytes.NewReader(content)), nil
+		})
+		var bad *DataError
+		if err != nil {
+			if !errors.As(err, &bad) {
+				t.Fatalf("%v is not a data error", err)
+			}
+			return
+		}
+		for i := range d.Examples() {
+			in, _ := d.Example(i)
+			if slices.Min(in) < 0 || int(slices.Max(in)) >= d.VocabSize {
+				t.Fatalf("example %d holds %v", i, in)
+			}
+		}
+	})
 }
 
 func FuzzReadNPY(f *testing.F) {

@@ -124,8 +124,9 @@ func (s source) hash() string {
 }
 
 // fetch copies a source into a directory, hashing it on the way. If the URI is a folder, its train.csv and, if there is
-// one, its test.csv are the source, both possibly with .gz behind.
-func fetch(ctx context.Context, uri string, open Open, dir string) (source, error) {
+// one, its test.csv are the source, both possibly with .gz behind. A file of more than maxBytes is refused.
+func fetch(ctx context.Context, uri string, open Open, dir string, maxBytes int64) (source, error) {
+	open = bounded(open, maxBytes)
 	train, err := fetchFile(ctx, uri, open, filepath.Join(dir, "train"))
 	if err == nil {
 		return source{train: train}, nil
@@ -142,6 +143,20 @@ func fetch(ctx context.Context, uri string, open Open, dir string) (source, erro
 	}
 	test, err := fetchEither(ctx, folder+"/test.csv", open, filepath.Join(dir, "test"))
 	return source{train: train, test: test}, err
+}
+
+// bounded opens files that end with an error after maxBytes: a URL may give bytes without an end.
+func bounded(open Open, maxBytes int64) Open {
+	return func(ctx context.Context, uri string) (io.ReadCloser, error) {
+		r, err := open(ctx, uri)
+		if err != nil {
+			return nil, err
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{dataerror.Limit(r, sourceName(uri), maxBytes), r}, nil
+	}
 }
 
 // fetchEither fetches a file or its compressed form; it returns nil if there is neither.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -202,10 +204,32 @@ var contract = map[string]func(t *testing.T, s objectstore.Store){
 		}
 	},
 	"keys that leave the store are refused": func(t *testing.T, s objectstore.Store) {
-		for _, key := range []string{"../x", "a//b", "a/./b", "a/"} {
-			if _, err := objectstore.PutBytes(t.Context(), s, key, nil, objectstore.Condition{}); err == nil {
-				t.Errorf("%q is accepted", key)
+		for name, key := range hostileKeys {
+			_, _, getErr := s.Get(t.Context(), key)
+			_, statErr := s.Stat(t.Context(), key)
+			_, putErr := objectstore.PutBytes(t.Context(), s, key, nil, objectstore.Condition{})
+			for what, err := range map[string]error{"get": getErr, "stat": statErr, "put": putErr, "delete": s.Delete(t.Context(), key)} {
+				if !errors.Is(err, objectstore.ErrKey) {
+					t.Errorf("%s: %s %.40q: got %v, want a bad key", name, what, key, err)
+				}
 			}
+		}
+		for _, prefix := range []string{"../", "/", "a/../..", "a//", "a\x00", `a\`} {
+			if _, err := s.List(t.Context(), prefix); !errors.Is(err, objectstore.ErrKey) {
+				t.Errorf("list %q: got %v, want a bad key", prefix, err)
+			}
+		}
+	},
+	"neighbours do not see each other": func(t *testing.T, s objectstore.Store) {
+		job, neighbour := objectstore.Sub(s, "sudoku"), objectstore.Sub(s, "sudoku2")
+		put(t, job, "k", "mine", objectstore.Condition{})
+		put(t, neighbour, "k", "yours", objectstore.Condition{})
+		all, err := job.List(t.Context(), "")
+		if err != nil || len(all) != 1 || all[0].Key != "k" || all[0].Size != 4 {
+			t.Errorf("got %+v and %v, want the job's own object alone", all, err)
+		}
+		if err := job.Delete(t.Context(), "../sudoku2/k"); err == nil || get(t, neighbour, "k") != "yours" {
+			t.Errorf("the neighbour's object can be reached: %v", err)
 		}
 	},
 	"a context that ended ends the request": func(t *testing.T, s objectstore.Store) {
@@ -215,6 +239,75 @@ var contract = map[string]func(t *testing.T, s objectstore.Store){
 			t.Errorf("error is %v", err)
 		}
 	},
+}
+
+// hostileKeys would leave a job's prefix, or name different objects in a bucket and in a directory.
+var hostileKeys = map[string]string{
+	"parent":            "../x",
+	"absolute":          "/etc/passwd",
+	"up and further up": "a/../../b",
+	"up and down":       "a/../b",
+	"here":              "a/./b",
+	"empty segment":     "a//b",
+	"slash at the end":  "a/",
+	"only dots":         "..",
+	"NUL":               "a\x00b",
+	"newline":           "a\nb",
+	"backslash":         `a\..\..\b`,
+	"not UTF-8":         "a\xffb",
+	"very long":         strings.Repeat("a/", 600) + "b",
+	"a very long part":  strings.Repeat("a", 256),
+}
+
+// Below prefixes of one bucket, not only below Sub, jobs are apart.
+func TestJobsOfOneBucketDoNotSeeEachOther(t *testing.T) {
+	server := s3server.Start(t)
+	server.Bucket(t, "hrm")
+	open := func(prefix string) objectstore.Store {
+		c := config(server)
+		c.Prefix = prefix
+		s, err := objectstore.OpenS3(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	job, neighbour := open("sudoku"), open("sudoku2")
+	put(t, neighbour, "checkpoints/k", "yours", objectstore.Condition{})
+	for _, prefix := range []string{"", "checkpoints/"} {
+		if all, err := job.List(t.Context(), prefix); err != nil || len(all) != 0 {
+			t.Errorf("%q: got %+v and %v, want nothing", prefix, all, err)
+		}
+	}
+	contract["keys that leave the store are refused"](t, job)
+	for _, prefix := range []string{"../x", "/x", "/", "a//b", "a/../b", "a\x00b", `a\b`} {
+		c := config(server)
+		c.Prefix = prefix
+		if _, err := objectstore.OpenS3(t.Context(), c); !errors.Is(err, objectstore.ErrKey) || !strings.Contains(err.Error(), "correct storage.prefix") {
+			t.Errorf("prefix %q: got %v, want it refused", prefix, err)
+		}
+	}
+}
+
+func TestAnAnswerOfUnknownLengthIsRefused(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("list-type") {
+			_, _ = io.WriteString(w, "<ListBucketResult></ListBucketResult>")
+			return
+		}
+		w.Header().Set("Last-Modified", "Sun, 01 Nov 2026 12:00:00 GMT")
+		w.Header().Set("ETag", `"x"`)
+		_, _ = io.WriteString(w, "content")
+		w.(http.Flusher).Flush() // sends it in chunks, without a Content-Length
+	}))
+	defer server.Close()
+	s, err := objectstore.OpenS3(t.Context(), objectstore.S3Config{Endpoint: server.URL, Bucket: "hrm", PathStyle: true, AccessKeyID: "a", SecretAccessKey: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := objectstore.ReadAll(t.Context(), s, "k", 1<<20); err == nil || !strings.Contains(err.Error(), "does not say how long") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestOpenS3SaysWhatIsWrong(t *testing.T) {

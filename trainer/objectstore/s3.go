@@ -160,6 +160,10 @@ func (s *s3) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
 	if err != nil {
 		return nil, Info{}, s.explain(ctx, "read", key, err)
 	}
+	if o.Size < 0 {
+		r.Close()
+		return nil, Info{}, fmt.Errorf("read %s: the server does not say how long it is: check storage.endpoint and what stands before it", s.URI(key))
+	}
 	return &download{ctx: ctx, store: s, key: key, etag: o.ETag, size: o.Size, body: r}, s.info(key, o), nil
 }
 

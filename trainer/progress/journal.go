@@ -1,7 +1,6 @@
 package progress
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -54,11 +53,11 @@ type Journal struct {
 // left behind and this one will write again, are dropped, and so is a line that is no record.
 func ResumeJournal(old []byte, step int64) *Journal {
 	j := &Journal{}
-	scan := bufio.NewScanner(bytes.NewReader(old))
-	for scan.Scan() {
+	for line := range bytes.Lines(old) { // of any length, unlike those of a bufio.Scanner
+		line = bytes.TrimSpace(line)
 		var r Record
-		if json.Unmarshal(scan.Bytes(), &r) == nil && r.Step <= step {
-			j.lines.Write(scan.Bytes())
+		if bytes.HasPrefix(line, []byte("{")) && json.Unmarshal(line, &r) == nil && r.Step <= step {
+			j.lines.Write(line)
 			j.lines.WriteByte('\n')
 		}
 	}

@@ -179,6 +179,43 @@ func TestResumeJournal_dropsWhatWillBeWrittenAgain(t *testing.T) {
 	}
 }
 
+func TestResumeJournal_keepsWhatFollowsALongLine(t *testing.T) {
+	for name, long := range map[string]string{
+		"no record": strings.Repeat("x", 1<<20),
+		"a record":  `{"step":2,"unknown":"` + strings.Repeat("x", 1<<20) + `"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := ResumeJournal([]byte("{\"step\":1}\n"+long+"\nnull\n{\"step\":3}"), 20)
+			lines := strings.Split(strings.TrimSpace(string(j.Bytes())), "\n")
+			kept := 2
+			if strings.HasPrefix(long, "{") {
+				kept = 3
+			}
+			if len(lines) != kept || lines[0] != `{"step":1}` || lines[kept-1] != `{"step":3}` {
+				t.Errorf("got %d lines, want %d with the first and the last record", len(lines), kept)
+			}
+		})
+	}
+}
+
+// A journal that was resumed holds records up to the step alone, and is the same when it is resumed again.
+func FuzzResumeJournal(f *testing.F) {
+	f.Add([]byte("{\"step\":10}\n{\"step\":20}\nbroken\r\n{\"step\":30}"), int64(20))
+	f.Add([]byte("null\n\n\x00{\"step\":1e3}\n{\"step\":-1}"), int64(0))
+	f.Fuzz(func(t *testing.T, old []byte, step int64) {
+		got := ResumeJournal(old, step).Bytes()
+		for line := range bytes.Lines(got) {
+			var r Record
+			if err := json.Unmarshal(line, &r); err != nil || r.Step > step {
+				t.Fatalf("%q in a journal up to step %d: %v", line, step, err)
+			}
+		}
+		if again := ResumeJournal(got, step).Bytes(); !bytes.Equal(again, got) {
+			t.Fatalf("%q becomes %q", got, again)
+		}
+	})
+}
+
 func TestWriteTermination(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	if err := WriteTermination(path, halfway()); err != nil {

@@ -34,19 +34,26 @@ const (
 	maxPuzzles = 20_000_000
 )
 
+// MaxBytes is the most that a source may hold, unpacked: more than maxPuzzles need.
+const MaxBytes = 8 << 30
+
 // Parse reads puzzles, plain or gzip-compressed, in one of three forms, told apart by the first line:
 //
 //	source,question,answer,rating    with this header (columns in any order, others ignored)
 //	puzzle,rating                    with this header
 //	81 characters                    one board per line, optionally followed by a comma and anything
 //
-// 0 or . is a blank cell. Empty lines and lines that begin with # are skipped.
+// 0 or . is a blank cell. Empty lines and lines that begin with # are skipped. A source of more than MaxBytes is refused.
 func Parse(ctx context.Context, source string, r io.Reader) ([]Puzzle, error) {
+	return parse(ctx, source, r, MaxBytes)
+}
+
+func parse(ctx context.Context, source string, r io.Reader, maxBytes int64) ([]Puzzle, error) {
 	plain, err := decompress(r)
 	if err != nil {
 		return nil, readError(source, 0, err)
 	}
-	lines := bufio.NewScanner(plain)
+	lines := bufio.NewScanner(dataerror.Limit(plain, source, maxBytes))
 	lines.Buffer(make([]byte, maxLine), maxLine)
 	var (
 		puzzles []Puzzle
@@ -104,9 +111,12 @@ func lineError(source string, line int, lines *bufio.Scanner, err error) error {
 // readError tells data that is broken from a connection that is.
 func readError(source string, line int, err error) error {
 	var corrupt flate.CorruptInputError
+	var bad *dataerror.Error
 	switch {
+	case errors.As(err, &bad):
+		return dataerror.New(source, line, "%s", bad.Reason)
 	case errors.Is(err, bufio.ErrTooLong):
-		return dataerror.New(source, line, "the line is longer than %d bytes", maxLine)
+		return dataerror.New(source, line, "the line is longer than %d bytes: write a puzzle a line", maxLine)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return dataerror.New(source, line, "the gzip data ends too early: copy the file again")
 	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.As(err, &corrupt):

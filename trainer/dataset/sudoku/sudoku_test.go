@@ -212,6 +212,25 @@ func TestParse_saysWhatIsWrongAndWhere(t *testing.T) {
 	}
 }
 
+// A small file that unpacks to much ends early, whether its lines are puzzles or not.
+func TestParse_refusesWhatUnpacksToTooMuch(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty lines": strings.Repeat("\n", 1<<20),
+		"comments":    strings.Repeat("#\n", 1<<20),
+		"puzzles":     strings.Repeat(easy+"\n", 1<<14),
+	} {
+		for form, text := range map[string]string{"plain": text, "gzip": gzipped(t, text)} {
+			t.Run(name+", "+form, func(t *testing.T) {
+				_, err := parse(context.Background(), "f.csv", strings.NewReader(text), 1<<19)
+				var bad *dataerror.Error
+				if !errors.As(err, &bad) || bad.Line == 0 || !strings.Contains(bad.Reason, "more than 524288 bytes (unpacked): take a part") {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+	}
+}
+
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
@@ -444,11 +463,16 @@ func FuzzParse(f *testing.F) {
 	f.Add(gzipped(f, "puzzle,rating\n"+easy+",1\n"))
 	f.Add("\x1f\x8b\x08")
 	f.Add("\"a\nb\",question")
+	f.Add(gzipped(f, strings.Repeat("\n", 1<<20)))
+	f.Add("question,answer,rating\r\n" + easy + ",\"" + easySolution + "\",99999999999999999999\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		puzzles, err := Parse(context.Background(), "f", strings.NewReader(text))
+		puzzles, err := parse(context.Background(), "f", strings.NewReader(text), 1<<19)
 		var bad *dataerror.Error
 		if err != nil && !errors.As(err, &bad) {
 			t.Fatalf("%v is not a data error", err)
+		}
+		if err != nil && strings.Contains(err.Error(), "<nil>") {
+			t.Fatalf("%v does not say what is wrong", err)
 		}
 		for _, p := range puzzles {
 			if p.Answer != (Board{}) && !p.Answer.IsSolutionOf(p.Question) {
