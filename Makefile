@@ -38,9 +38,14 @@ test: deps ## Run all tests.
 e2e: deps ## Make faults on a real cluster: all cases, RUN=Suspend those of that name, ALL=1 the long ones too.
 	HRM_E2E=$(if $(ALL),all,1) go test -v -count=1 -timeout 85m -parallel 3 -run '$(or $(RUN),.)' ./hack/e2e | grep --line-buffered -v '^=== '
 
+.PHONY: fuzz
+fuzz: deps ## Throw random bytes at every reader, SECONDS at each.
+	hack/fuzz.sh $(SECONDS)
+
 .PHONY: nightly
 nightly: deps ## Run what takes too long for every change: all cases, Kueue's own manager, the cost per job.
 	$(MAKE) e2e ALL=1
+	$(MAKE) fuzz SECONDS=60
 	HRM_TEST_KUEUE=1 hack/test.sh -count=1 ./hack/kueue
 	go run ./hack/scale --jobs 100 --block 50 --running 25 --window 10s --runs-for 2s --runs-for-at-most 5s --check
 
