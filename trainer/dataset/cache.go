@@ -105,7 +105,10 @@ func download(ctx context.Context, store objectstore.Store, key, dir string) err
 			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(dir, manifestName), text, 0o644)
+	return writeFile(filepath.Join(dir, manifestName), func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
 }
 
 func downloadFile(ctx context.Context, store objectstore.Store, key, to string, want fileSum) error {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
@@ -213,6 +215,33 @@ func TestCached(t *testing.T) {
 	}
 	if _, _, hit := cached(); !hit {
 		t.Error("the dataset was not mended")
+	}
+}
+
+// Processes of different jobs on one machine may share the folder for what need not last.
+func TestCached_byManyInOneFolder(t *testing.T) {
+	scratch := t.TempDir()
+	var group errgroup.Group
+	for range 8 {
+		group.Go(func() error {
+			store, err := objectstore.OpenDir(t.TempDir())
+			if err != nil {
+				return err
+			}
+			for range 5 {
+				dir, _, _, err := Cached(t.Context(), store, "", small(), Sources{}.Open, scratch, nil)
+				if err != nil {
+					return err
+				}
+				if _, err := Load(dir, Train); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
