@@ -368,6 +368,7 @@ type EvaluationSpec struct {
 }
 
 // StorageSpec is an S3-compatible bucket.
+// +kubebuilder:validation:XValidation:rule="!has(self.prefix) || !self.prefix.matches('^/|//|(^|/)[.][.]?(/|$)')",message="storage.prefix names a folder of the bucket: no part of it may be empty, . or ..",fieldPath=".prefix"
 type StorageSpec struct {
 	// endpoint of the S3 service, with its scheme; empty means AWS.
 	// +optional

@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 )
+
+// outsideFolder matches prefixes that leave their place, or are no place.
+var outsideFolder = regexp.MustCompile(`^/|//|(^|/)[.][.]?(/|$)`)
 
 // maxJobBytes bounds what is read: the apiserver takes no larger object either.
 const maxJobBytes = 1 << 20
@@ -155,5 +159,6 @@ func (s *HRMTrainingJobSpec) validateRest(path *field.Path) error {
 		atLeast(s.Checkpoint.EverySeconds, 1, path.Child("checkpoint", "everySeconds")),
 		between(s.Checkpoint.KeepLast, 1, 1000, path.Child("checkpoint", "keepLast")),
 		rule{s.Storage.Bucket != "", path.Child("storage", "bucket"), "is required"},
+		rule{!outsideFolder.MatchString(s.Storage.Prefix), path.Child("storage", "prefix"), "names a folder of the bucket: no part of it may be empty, . or .."},
 	)
 }

@@ -222,13 +222,13 @@ func TestCached(t *testing.T) {
 func TestCached_byManyInOneFolder(t *testing.T) {
 	scratch := t.TempDir()
 	var group errgroup.Group
-	for range 8 {
+	for range 4 {
 		group.Go(func() error {
 			store, err := objectstore.OpenDir(t.TempDir())
 			if err != nil {
 				return err
 			}
-			for range 5 {
+			for range 3 {
 				dir, _, _, err := Cached(t.Context(), store, "", small(), Sources{}.Open, scratch, nil)
 				if err != nil {
 					return err
