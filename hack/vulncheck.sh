@@ -25,7 +25,7 @@ if [ -z "${HRM_VULNDB:-}" ]; then
     new=$(mktemp -d "$db.XXXXXX")
     trap 'rm -rf "$new"' EXIT
     (cd hack/tools/supply && go run golang.org/x/vulndb/cmd/indexdb -out "$new" \
-      -vulns "$(go list -m -f '{{.Dir}}' golang.org/x/vulndb)/data/osv")
+      -vulns "$(go mod download -json golang.org/x/vulndb | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')/data/osv")
     mv -T "$new" "$db" || [ -d "$db" ]
   fi
   export HRM_VULNDB=file://$db

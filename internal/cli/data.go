@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -111,7 +110,7 @@ func prepareDataset(ctx context.Context, job *v1alpha1.HRMTrainingJob, f trainFl
 		return halves{}, err
 	}
 	dir, uri, hit, err := dataset.Cached(ctx, store, "", job.Spec.Dataset, sourcesOf(ctx, s3).Open, filepath.Join(f.scratch, "hrm"), nil)
-	if errors.Is(err, syscall.ENOSPC) {
+	if objectstore.DiskFull(err) && !errors.Is(err, objectstore.ErrFull) {
 		return halves{}, fmt.Errorf("dataset of %s: no space is left in %s: give the pod more scratch space (ephemeral-storage in spec.template.resources), or name a roomier directory with --scratch: %w",
 			job.Spec.Dataset.Source.URI, f.scratch, err)
 	}

@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -62,71 +60,14 @@ func newGang(t *testing.T, steps int) *gang {
 	return g
 }
 
-// process is a running rank, with what it has said so far.
-type process struct {
-	cmd    *exec.Cmd
-	done   chan struct{}
-	mu     sync.Mutex
-	output bytes.Buffer
-	spoken *sync.Cond
-	ended  bool
-}
-
 // start starts a rank.
 func (g *gang) start(rank int) *process {
 	g.t.Helper()
-	p := &process{done: make(chan struct{})}
-	p.spoken = sync.NewCond(&p.mu)
-	p.cmd = exec.Command(os.Args[0], "train", "-f", g.job, "--store", g.store, "--scratch", filepath.Join(g.scratch, fmt.Sprint(rank)),
+	cmd := exec.Command(os.Args[0], "train", "-f", g.job, "--store", g.store, "--scratch", filepath.Join(g.scratch, fmt.Sprint(rank)),
 		"--device", "reference", "--rendezvous-listen", g.listen)
-	p.cmd.Env = append(os.Environ(), asCommand+"=1", "HRM_JOB=test/tiny", "HRM_ATTEMPT=1", "HRM_WORLD_SIZE=2",
+	cmd.Env = append(os.Environ(), asCommand+"=1", "HRM_JOB=test/tiny", "HRM_ATTEMPT=1", "HRM_WORLD_SIZE=2",
 		fmt.Sprintf("HRM_RANK=%d", rank), "HRM_RENDEZVOUS="+g.listen)
-	out, err := p.cmd.StderrPipe()
-	if err == nil {
-		err = p.cmd.Start()
-	}
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	g.t.Cleanup(func() { _ = p.cmd.Process.Kill(); <-p.done })
-	go func() {
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			p.mu.Lock()
-			p.output.WriteString(lines.Text() + "\n")
-			p.spoken.Broadcast()
-			p.mu.Unlock()
-		}
-		_ = p.cmd.Wait()
-		p.mu.Lock()
-		p.ended = true
-		p.spoken.Broadcast()
-		p.mu.Unlock()
-		close(p.done)
-	}()
-	return p
-}
-
-// hears waits until a process has said something, or has ended.
-func (p *process) hears(text string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for !strings.Contains(p.output.String(), text) && !p.ended {
-		p.spoken.Wait()
-	}
-	return strings.Contains(p.output.String(), text)
-}
-
-// code waits for the end of a process.
-func (p *process) code() int {
-	<-p.done
-	return p.cmd.ProcessState.ExitCode()
-}
-
-func (p *process) said() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.output.String()
+	return startProcess(g.t, cmd)
 }
 
 // finish starts both ranks and wants them to train to the end.

@@ -319,7 +319,7 @@ func (d *directory) explain(what, key string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) && what != "write":
 		return fmt.Errorf("%s %s: %w", what, d.URI(key), ErrNotFound)
-	case isFull(err):
+	case DiskFull(err):
 		return &failure{ErrFull, fmt.Sprintf("%s %s: free space, raise the quota, or choose another directory", what, d.URI(key)), err}
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
 		return &failure{ErrDenied, fmt.Sprintf("%s %s: let this user write below %s, or choose another directory", what, d.URI(key), d.name), err}
@@ -329,15 +329,8 @@ func (d *directory) explain(what, key string, err error) error {
 	return fmt.Errorf("%s %s: %w", what, d.URI(key), err)
 }
 
-// isFull reports whether a write failed for want of room: a full disk, a quota, or a limit on the size of files.
-func isFull(err error) bool {
+// DiskFull reports whether writing to a local disk failed for want of room: a full disk, a quota, or a limit on the size
+// of files.
+func DiskFull(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG)
-}
-
-// DiskError gives an error of writing to a local disk its kind, if that is known: ErrFull wraps a full one.
-func DiskError(remedy string, err error) error {
-	if isFull(err) {
-		return &failure{ErrFull, remedy, err}
-	}
-	return err
 }
