@@ -172,10 +172,13 @@ func takenAway(pod corev1.Pod) string {
 	case lostPeer(pod) || outOfMemory(end):
 		return ""
 	case pod.DeletionTimestamp == nil:
-		if end != nil && end.ExitCode == exitInterrupted {
-			return v1alpha1.DisruptionInterrupted
+		if end == nil || end.ExitCode != exitInterrupted {
+			return ""
 		}
-		return ""
+		if overStorage(pod) {
+			return v1alpha1.DisruptionStorageLimit
+		}
+		return v1alpha1.DisruptionInterrupted
 	case end == nil || end.ExitCode == exitInterrupted || end.ExitCode == exitKilled || end.ExitCode == exitTerminated:
 		return v1alpha1.DisruptionDeleted
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -109,7 +110,11 @@ func fatal(exitCode int32) bool {
 func lastWords(pod corev1.Pod, end *corev1.ContainerStateTerminated) string {
 	if outOfMemory(end) {
 		return fmt.Sprintf("pod %s is out of memory: raise spec.template.resources.limits.memory (now %s) or lower training.globalBatchSize per node",
-			pod.Name, memoryLimit(pod))
+			pod.Name, limitOf(pod, corev1.ResourceMemory))
+	}
+	if overStorage(pod) {
+		return fmt.Sprintf("pod %s was evicted: %s: raise spec.template.resources.limits.ephemeral-storage (now %s); datasets are built in it",
+			pod.Name, strings.TrimRight(pod.Status.Message, ". "), limitOf(pod, corev1.ResourceEphemeralStorage))
 	}
 	said := end.Message
 	if report, ok := progress.Parse([]byte(said)); ok {
@@ -130,9 +135,15 @@ func outOfMemory(end *corev1.ContainerStateTerminated) bool {
 	return end != nil && end.Reason == "OOMKilled"
 }
 
-func memoryLimit(pod corev1.Pod) string {
+// overStorage says whether the kubelet ended a pod for what it wrote to its node's disk: an eviction that is not for the
+// node's sake.
+func overStorage(pod corev1.Pod) bool {
+	return pod.Status.Reason == "Evicted" && terminated(pod) != nil && disruptionTarget(pod) == nil
+}
+
+func limitOf(pod corev1.Pod, resource corev1.ResourceName) string {
 	for _, c := range pod.Spec.Containers {
-		if limit, ok := c.Resources.Limits[corev1.ResourceMemory]; ok && c.Name == v1alpha1.TrainerContainer {
+		if limit, ok := c.Resources.Limits[resource]; ok && c.Name == v1alpha1.TrainerContainer {
 			return limit.String()
 		}
 	}

@@ -50,6 +50,8 @@ func TestStatus_saysWhatPodsSay(t *testing.T) {
 			status: "False", state: "Stopping", message: "delete the Node, or the pod with --force"},
 		{name: "out of memory", attempt: []func(*attempt){failed, with(builders.Pod("p", 0).Memory("4Gi").OutOfMemory(noon))},
 			status: "False", state: "Restarting", message: "out of memory: raise spec.template.resources.limits.memory (now 4Gi)"},
+		{name: "over its storage", attempt: []func(*attempt){failed, with(builders.Pod("p", 0).Exited(137, "", noon).OverStorage())},
+			status: "False", state: "Restarting", message: "containers 1Mi: raise spec.template.resources.limits.ephemeral-storage (now "},
 		{name: "refused by its node", attempt: []func(*attempt){failed, with(builders.Pod("p", 0).Refused("OutOfcpu", "Node didn't have enough resource"))},
 			status: "False", state: "Restarting", message: "OutOfcpu: Node didn't have enough resource"},
 		{name: "taken away", attempt: []func(*attempt){failed, with(builders.Pod("p", 0).Exited(137, "", noon).Deleted(noon))},

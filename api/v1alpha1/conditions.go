@@ -79,6 +79,8 @@ const (
 	DisruptionDeleted = "Deleted"
 	// DisruptionInterrupted says that the process stopped after saving because it was told to, by no one the API tells of.
 	DisruptionInterrupted = "Interrupted"
+	// DisruptionStorageLimit says that the kubelet ended the pod because it wrote more than its limits.ephemeral-storage.
+	DisruptionStorageLimit = "StorageLimit"
 	// DisruptionPeerLost says that processes lost each other though no pod was taken away.
 	DisruptionPeerLost = "PeerLost"
 )

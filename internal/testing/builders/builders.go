@@ -220,6 +220,12 @@ func (b *PodBuilder) Refused(reason, message string) *PodBuilder {
 	return b
 }
 
+// OverStorage says that the kubelet ended the pod for what it wrote.
+func (b *PodBuilder) OverStorage() *PodBuilder {
+	b.pod.Status.Reason, b.pod.Status.Message = "Evicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. "
+	return b
+}
+
 // Deleted marks the pod as one that someone deleted.
 func (b *PodBuilder) Deleted(at time.Time) *PodBuilder {
 	b.pod.DeletionTimestamp = ptr.To(metav1.NewTime(at))
