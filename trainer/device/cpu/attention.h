@@ -1,12 +1,8 @@
 // Attention over T positions of one row: out = softmax(q·kᵀ/sqrt(d))·v for every head, RoPE applied to q and k on load.
-// Scores live in scratch for QUERIES rows at a time, so that memory grows with T and not with T². The backward pass
+// Scores live in scratch for HRM_QUERIES rows at a time, so that memory grows with T and not with T². The backward pass
 // recomputes the probabilities from the log-sum-exp.
 //
 //	qkv [T, 3D], out [T, D], lse [h, T]; d = D/h, dp and Tp are d and T rounded up to whole vectors.
-
-#ifndef QUERIES
-#define QUERIES 96
-#endif
 
 // turn applies the rotation of RoPE to a head's row x [d] (backwards if sign is -1).
 INLINE void turn(float *x, int half, const float *cosine, const float *sine, float sign) {
@@ -104,16 +100,16 @@ INLINE float softmax(float *row, int Tp, vf padding, float *total) {
 INLINE void attention_typed(const hrm_attention_shape *s, const void *qkv, void *out, float *lse, float *scratch, int bf) {
 	int T = s->positions, D = s->width, d = D / s->heads, dp = ROUND_UP(d), Tp = ROUND_UP(T);
 	float *q = scratch, *k = q + (long)T * dp, *v = k + (long)T * dp, *kt = v + (long)T * dp, *scores = kt + (long)dp * Tp;
-	float *o = scores + (long)QUERIES * Tp;
-	float total[QUERIES];
+	float *o = scores + (long)HRM_QUERIES * Tp;
+	float total[HRM_QUERIES];
 	vf pad = padding(T, Tp);
 	for (int h = 0; h < s->heads; h++) {
 		load_head(s, qkv, (long)h * d, 3L * D, q, s->rope != 0, 1 / sqrtf(d), bf);
 		load_head(s, qkv, D + (long)h * d, 3L * D, k, s->rope != 0, 1, bf);
 		load_head(s, qkv, 2L * D + (long)h * d, 3L * D, v, 0, 1, bf);
 		transpose(k, T, dp, kt, Tp);
-		for (int first = 0; first < T; first += QUERIES) {
-			int n = T - first < QUERIES ? T - first : QUERIES;
+		for (int first = 0; first < T; first += HRM_QUERIES) {
+			int n = T - first < HRM_QUERIES ? T - first : HRM_QUERIES;
 			matmul(n, Tp, d, q + (long)first * dp, dp, 1, kt, Tp, scores, Tp, 0);
 			for (int i = 0; i < n; i++) lse[(long)h * T + first + i] = softmax(scores + (long)i * Tp, Tp, pad, total + i);
 			matmul(n, dp, T, scores, Tp, 1, v, dp, o, dp, 0);
@@ -126,10 +122,12 @@ INLINE void attention_typed(const hrm_attention_shape *s, const void *qkv, void 
 	}
 }
 
+#if HRM_LEVEL < 3 // attention_bf16.h has the others
 static void attention(const hrm_attention_shape *s, const void *qkv, void *out, float *lse, float *scratch) {
 	if (s->bf) attention_typed(s, qkv, out, lse, scratch, 1);
 	else attention_typed(s, qkv, out, lse, scratch, 0);
 }
+#endif
 
 // score_grad turns scores and dP of one query into P and dS = P*(dP - delta).
 INLINE void score_grad(float *scores, float *dp, int Tp, float lse, float delta) {
@@ -147,7 +145,7 @@ INLINE void attention_grad_typed(const hrm_attention_shape *s, const void *qkv, 
 	float scale = 1 / sqrtf(d);
 	float *q = scratch, *k = q + block, *v = k + block, *o = v + block, *g = o + block;
 	float *dq = g + block, *dk = dq + block, *dv = dk + block;
-	float *kt = dv + block, *vt = kt + (long)dp * Tp, *scores = vt + (long)dp * Tp, *ds = scores + (long)QUERIES * Tp;
+	float *kt = dv + block, *vt = kt + (long)dp * Tp, *scores = vt + (long)dp * Tp, *ds = scores + (long)HRM_QUERIES * Tp;
 	for (int h = 0; h < s->heads; h++) {
 		load_head(s, qkv, (long)h * d, 3L * D, q, s->rope != 0, scale, bf);
 		load_head(s, qkv, D + (long)h * d, 3L * D, k, s->rope != 0, 1, bf);
@@ -156,8 +154,8 @@ INLINE void attention_grad_typed(const hrm_attention_shape *s, const void *qkv, 
 		load_head(s, dout, (long)h * d, D, g, 0, 1, bf);
 		transpose(k, T, dp, kt, Tp);
 		transpose(v, T, dp, vt, Tp);
-		for (int first = 0; first < T; first += QUERIES) {
-			int n = T - first < QUERIES ? T - first : QUERIES, more = first > 0;
+		for (int first = 0; first < T; first += HRM_QUERIES) {
+			int n = T - first < HRM_QUERIES ? T - first : HRM_QUERIES, more = first > 0;
 			float *qs = q + (long)first * dp, *gs = g + (long)first * dp, *os = o + (long)first * dp;
 			matmul(n, Tp, d, qs, dp, 1, kt, Tp, scores, Tp, 0);
 			matmul(n, Tp, d, gs, dp, 1, vt, Tp, ds, Tp, 0);
@@ -177,8 +175,10 @@ INLINE void attention_grad_typed(const hrm_attention_shape *s, const void *qkv, 
 	}
 }
 
+#if HRM_LEVEL < 3 // attention_bf16.h has the others
 static void attention_grad(const hrm_attention_shape *s, const void *qkv, const void *out, const void *dout, const float *lse,
 	void *dqkv, float *scratch) {
 	if (s->bf) attention_grad_typed(s, qkv, out, dout, lse, dqkv, scratch, 1);
 	else attention_grad_typed(s, qkv, out, dout, lse, dqkv, scratch, 0);
 }
+#endif

@@ -1,7 +1,15 @@
 // Includes every kernel for the instruction set chosen by HRM_LANES and HRM_LEVEL and fills its table HRM_TABLE.
 #include "simd.h"
+#define MATMUL(name) name
+#define MULTIPLY_ADD(c, a, b) ((c) + (a) * (b))
 #include "matmul.h"
 #include "attention.h"
+#if HRM_LEVEL == 3
+#define MATMUL(name) name##_pairs
+#define MULTIPLY_ADD(c, a, b) (vf)_mm512_dpbf16_ps((__m512)(c), (__m512bh)(a), (__m512bh)(b))
+#include "matmul.h"
+#include "attention_bf16.h"
+#endif
 #include "rmsnorm.h"
 #include "swiglu.h"
 #include "elementwise.h"

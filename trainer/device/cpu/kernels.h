@@ -19,6 +19,10 @@ typedef struct {
 	const float *rope;
 } hrm_attention_shape;
 
+// Attention makes scores for HRM_QUERIES queries at a time, with bfloat16 products for HRM_KEYS keys.
+#define HRM_QUERIES 96
+#define HRM_KEYS 512
+
 typedef struct {
 	float decay, rate, beta1, beta2, denominator;
 } hrm_adam_step;

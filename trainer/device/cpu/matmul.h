@@ -1,6 +1,10 @@
-// Small float32 products for attention: C[M,N] = A[M,K]·B[K,N], added to C if add is set.
-// A has any strides (rs between rows, cs between columns), so it may be transposed. N is a multiple of L.
+// Small products for attention: C[M,N] = A[M,K]·B[K,N], added to C if add is set. A has any strides (rs between rows, cs
+// between columns), so it may be transposed. N is a multiple of L, and C is float32.
+//
+// Included with MATMUL(name), which names the functions, and MULTIPLY_ADD(c, a, b), which is c + a·b for a vector b and
+// one element a in every lane, defined. What an element of A and B is, a float or a pair of bfloat16, is the macro's matter.
 
+#ifndef WIDE
 #if HRM_LEVEL >= 2
 #define WIDE 4
 #define TALL4 6
@@ -12,9 +16,10 @@
 #define TALL2 4
 #define TALL1 8
 #endif
+#endif
 
 // tile computes rows x columns*L of C with the sums in registers.
-INLINE void tile(const int rows, const int columns, int K, const float *A, long rs, long cs, const float *B, long ldb,
+INLINE void MATMUL(tile)(const int rows, const int columns, int K, const float *A, long rs, long cs, const float *B, long ldb,
 	float *C, long ldc, const int add) {
 	vf c[12][4];
 #pragma GCC unroll 12
@@ -27,9 +32,9 @@ INLINE void tile(const int rows, const int columns, int K, const float *A, long 
 		for (int j = 0; j < columns; j++) b[j] = load(B + k * ldb + j * L);
 #pragma GCC unroll 12
 		for (int i = 0; i < rows; i++) {
-			vf a = splat(A[i * rs + k * cs]);
+			vf a = every_lane(A + i * rs + k * cs);
 #pragma GCC unroll 4
-			for (int j = 0; j < columns; j++) c[i][j] += a * b[j];
+			for (int j = 0; j < columns; j++) c[i][j] = MULTIPLY_ADD(c[i][j], a, b[j]);
 		}
 	}
 #pragma GCC unroll 12
@@ -39,15 +44,15 @@ INLINE void tile(const int rows, const int columns, int K, const float *A, long 
 }
 
 #define COLUMN(name, tall, columns) \
-	static void name(int M, int K, const float *A, long rs, long cs, const float *B, long ldb, float *C, long ldc, int add) { \
+	static void MATMUL(name)(int M, int K, const float *A, long rs, long cs, const float *B, long ldb, float *C, long ldc, int add) { \
 		int i = 0; \
 		for (; i + tall <= M; i += tall) { \
-			if (add) tile(tall, columns, K, A + i * rs, rs, cs, B, ldb, C + i * ldc, ldc, 1); \
-			else tile(tall, columns, K, A + i * rs, rs, cs, B, ldb, C + i * ldc, ldc, 0); \
+			if (add) MATMUL(tile)(tall, columns, K, A + i * rs, rs, cs, B, ldb, C + i * ldc, ldc, 1); \
+			else MATMUL(tile)(tall, columns, K, A + i * rs, rs, cs, B, ldb, C + i * ldc, ldc, 0); \
 		} \
-		for (; i + 4 <= M; i += 4) tile(4, columns, K, A + i * rs, rs, cs, B, ldb, C + i * ldc, ldc, add); \
-		for (; i + 2 <= M; i += 2) tile(2, columns, K, A + i * rs, rs, cs, B, ldb, C + i * ldc, ldc, add); \
-		for (; i < M; i++) tile(1, columns, K, A + i * rs, rs, cs, B, ldb, C + i * ldc, ldc, add); \
+		for (; i + 4 <= M; i += 4) MATMUL(tile)(4, columns, K, A + i * rs, rs, cs, B, ldb, C + i * ldc, ldc, add); \
+		for (; i + 2 <= M; i += 2) MATMUL(tile)(2, columns, K, A + i * rs, rs, cs, B, ldb, C + i * ldc, ldc, add); \
+		for (; i < M; i++) MATMUL(tile)(1, columns, K, A + i * rs, rs, cs, B, ldb, C + i * ldc, ldc, add); \
 	}
 
 COLUMN(column1, TALL1, 1)
@@ -57,33 +62,37 @@ COLUMN(column3, TALL3, 3)
 COLUMN(column4, TALL4, 4)
 #endif
 
-static void matmul(int M, int N, int K, const float *A, long rs, long cs, const float *B, long ldb, float *C, long ldc, int add) {
+static void MATMUL(matmul)(int M, int N, int K, const float *A, long rs, long cs, const float *B, long ldb, float *C, long ldc, int add) {
 	int n = N / L;
 	for (int j = 0; j < n;) {
 		int left = n - j;
 #if WIDE == 4
 		if (left == 3) {
-			column3(M, K, A, rs, cs, B + j * L, ldb, C + j * L, ldc, add);
+			MATMUL(column3)(M, K, A, rs, cs, B + j * L, ldb, C + j * L, ldc, add);
 			j += 3;
 			continue;
 		}
 		if (left == 4 || left > 5) {
-			column4(M, K, A, rs, cs, B + j * L, ldb, C + j * L, ldc, add);
+			MATMUL(column4)(M, K, A, rs, cs, B + j * L, ldb, C + j * L, ldc, add);
 			j += 4;
 			continue;
 		}
 		if (left == 5) {
-			column3(M, K, A, rs, cs, B + j * L, ldb, C + j * L, ldc, add);
+			MATMUL(column3)(M, K, A, rs, cs, B + j * L, ldb, C + j * L, ldc, add);
 			j += 3;
 			continue;
 		}
 #endif
 		if (left >= 2) {
-			column2(M, K, A, rs, cs, B + j * L, ldb, C + j * L, ldc, add);
+			MATMUL(column2)(M, K, A, rs, cs, B + j * L, ldb, C + j * L, ldc, add);
 			j += 2;
 			continue;
 		}
-		column1(M, K, A, rs, cs, B + j * L, ldb, C + j * L, ldc, add);
+		MATMUL(column1)(M, K, A, rs, cs, B + j * L, ldb, C + j * L, ldc, add);
 		j++;
 	}
 }
+
+#undef COLUMN
+#undef MATMUL
+#undef MULTIPLY_ADD

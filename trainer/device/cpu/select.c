@@ -18,8 +18,14 @@ const hrm_kernels *hrm_select(const char *name) {
 	return any || !strcmp(name, "portable") ? &hrm_portable : 0;
 }
 
-// The larger of the two kernels' needs, with vectors of up to 16 lanes and tiles of 96 queries (attention.h).
+static long larger(long a, long b) { return a > b ? a : b; }
+
+// The largest of the four kernels' needs, with vectors of up to 16 lanes (attention.h, attention_bf16.h).
 long hrm_attention_scratch(const hrm_attention_shape *s) {
 	long T = s->positions, d = s->width / s->heads, dp = (d + 15) / 16 * 16, Tp = (T + 15) / 16 * 16;
-	return 4 * (8 * T * dp + 2 * dp * Tp + 2 * 96 * Tp + 96 * dp);
+	long wide = ((d + 1) / 2 + 15) / 16 * 16, halves = (T + 1) / 2;
+	long any = 8 * T * dp + 2 * dp * Tp + HRM_QUERIES * (2 * Tp + dp);
+	long short_forward = 2 * T * wide + wide * Tp + halves * dp + HRM_QUERIES * (HRM_KEYS + dp);
+	long short_grad = 3 * T * wide + 2 * wide * Tp + 3 * halves * dp + 3 * T * dp + 3 * HRM_QUERIES * Tp;
+	return 4 * larger(any, larger(short_forward, short_grad));
 }

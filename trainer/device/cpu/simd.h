@@ -129,6 +129,15 @@ INLINE void transpose_block(vf *x) {
 INLINE vf load(const float *p) { return *(const vf_mem *)p; }
 INLINE void store(float *p, vf x) { *(vf_mem *)p = x; }
 
+// every_lane reads one element of 32 bits, whatever it means, into every lane.
+INLINE vf every_lane(const float *p) {
+#if HRM_LEVEL >= 2
+	return (vf)_mm512_set1_epi32(*(const int32_t __attribute__((may_alias)) *)p);
+#else
+	return splat(*p);
+#endif
+}
+
 // load_twice reads half a vector into both halves of one.
 INLINE vf load_twice(const float *p) {
 #if HRM_LEVEL >= 2
@@ -196,3 +205,15 @@ INLINE vf vexp(vf x) {
 	p = p * r * r + r + 1.0f;
 	return (vf)((vi)p + ((vi)shifted << 23));
 }
+
+#if HRM_LEVEL >= 2
+// vexp2 is 2^x for x up to 127 to 4e-06 of it, and 0 or a denormal far below: for results that are rounded to bfloat16.
+INLINE vf vexp2(vf x) {
+	vf n = (vf)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), r = x - n;
+	vf p = r * 9.66636852e-03f + 5.59219758e-02f;
+	p = p * r + 2.40223490e-01f;
+	p = p * r + 6.93121045e-01f;
+	p = p * r + 1.00000000e+00f;
+	return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
+}
+#endif
