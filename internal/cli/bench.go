@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"time"
 
@@ -45,7 +46,9 @@ type measurement struct {
 	SamplesPerSecond float64            `json:"samples_per_s"`
 	GFLOPS           float64            `json:"gflops"`
 	PeakRSSMiB       int64              `json:"peak_rss_mib"`
-	Profile          map[string]float64 `json:"profile_s,omitempty"`
+	FirstStepSeconds float64            `json:"first_step_s"`
+	HeapBytes        uint64             `json:"heap_bytes_per_step"`
+	Profile          map[string]float64 `json:"profile,omitempty"`
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -54,7 +57,8 @@ func (a *app) benchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Time whole training steps on random data",
 		Long: `bench times training steps (segment, Q target, gradients, optimizers), or evaluations of 16 segments, of a model on
-random data, and prints one line of JSON: the median, with the first step left out.`,
+random data, and prints one line of JSON: the median, with the first step left out; first_step_s is the time from the
+start of the command to the end of the first step, heap_bytes_per_step what Go allocated in each of the others.`,
 		Example: `  hrm bench --batch 8
   hrm bench --eval --batch 64 --dtype float32 --threads 2
   hrm bench --hidden 128 --heads 4 --layers 2 --batch 64 --profile`,
@@ -63,7 +67,7 @@ random data, and prints one line of JSON: the median, with the first step left o
 	}
 	flags := c.Flags()
 	flags.BoolVar(&f.eval, "eval", false, "time evaluation: 16 segments without gradient")
-	flags.BoolVar(&f.profile, "profile", false, "also print seconds per operation, over all steps")
+	flags.BoolVar(&f.profile, "profile", false, "also print each operation's share of the program's time")
 	flags.IntVar(&f.hidden, "hidden", 512, "hidden size")
 	flags.IntVar(&f.heads, "heads", 8, "attention heads")
 	flags.IntVar(&f.layers, "layers", 4, "layers of each module")
@@ -79,6 +83,7 @@ random data, and prints one line of JSON: the median, with the first step left o
 }
 
 func (a *app) bench(ctx context.Context, f benchFlags) error {
+	began := time.Now()
 	job, err := f.job()
 	if err != nil {
 		return err
@@ -92,11 +97,18 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 	if err != nil {
 		return err
 	}
-	times, err := timeSteps(ctx, f.steps, work.step)
+	if err := work.step(ctx); err != nil {
+		return err
+	}
+	first := time.Since(began)
+	work.network.Profile() // forgets the first step
+	times, heap, err := timeSteps(ctx, f.steps-1, work.step)
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(a.out).Encode(f.measure(a.version, d.Name(), work, times))
+	m := f.measure(a.version, d.Name(), work, times)
+	m.FirstStepSeconds, m.HeapBytes = round(first.Seconds(), 100), heap
+	return json.NewEncoder(a.out).Encode(m)
 }
 
 // job is a job whose model has the sizes of the flags.
@@ -179,22 +191,25 @@ func (s same) Next() loop.Batch          { return s.batch }
 func (s same) Position() ([]byte, error) { return nil, nil }
 func (s same) Seek([]byte) error         { return nil }
 
-func timeSteps(ctx context.Context, steps int, step func(context.Context) error) ([]time.Duration, error) {
+// timeSteps returns how long each step took, and the bytes that Go allocated per step.
+func timeSteps(ctx context.Context, steps int, step func(context.Context) error) ([]time.Duration, uint64, error) {
 	times := make([]time.Duration, steps)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
 	for i := range times {
 		began := time.Now()
 		if err := step(ctx); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		times[i] = time.Since(began)
 	}
-	return times, nil
+	runtime.ReadMemStats(&after)
+	return times, (after.TotalAlloc - before.TotalAlloc) / uint64(steps), nil
 }
 
 func (f *benchFlags) measure(version, deviceName string, w *benchWork, times []time.Duration) measurement {
-	warm := times[1:]
-	slices.Sort(warm)
-	median := warm[len(warm)/2].Seconds()
+	slices.Sort(times)
+	median := times[len(times)/2].Seconds()
 	m := measurement{
 		Peer: "hrm " + version, Work: "training", Device: deviceName, DType: f.dtype, Batch: f.batch, Hidden: f.hidden,
 		Seq: f.seq, Params: w.network.ParameterCount(), StepMilliseconds: round(median*1e3, 10),
@@ -204,12 +219,21 @@ func (f *benchFlags) measure(version, deviceName string, w *benchWork, times []t
 		m.Work = "evaluation"
 	}
 	if f.profile {
-		m.Profile = map[string]float64{}
-		for op, seconds := range w.network.Profile() {
-			m.Profile[op.String()] = round(seconds, 1e6)
-		}
+		m.Profile = shares(w.network.Profile())
 	}
 	return m
+}
+
+// shares divides seconds per operation by their sum.
+func shares(seconds map[device.Opcode]float64) map[string]float64 {
+	total, out := 0.0, map[string]float64{}
+	for _, s := range seconds {
+		total += s
+	}
+	for op, s := range seconds {
+		out[op.String()] = round(s/total, 1e4)
+	}
+	return out
 }
 
 // gflop is the arithmetic of one step, counted as the peer does: products and attention, the backward pass twice.

@@ -287,22 +287,29 @@ func (x *executable) findLives() {
 // newWorkers prepares each worker's memory, but for the arena, whose size depends on the rows.
 func (x *executable) newWorkers() {
 	t := x.device.options.Threads
-	x.parts = pointers[C.float](x, t)
+	x.parts = pointers[C.float](x, t-1)
 	for w := range t {
 		c := (*C.hrm_worker)(x.allocate(int(unsafe.Sizeof(C.hrm_worker{}))))
+		x.workers = append(x.workers, c)
 		c.index = C.int(w)
 		c.scratch = (*C.float)(x.allocate(x.scratchBytes))
 		c.seconds = (*C.double)(x.allocate(8 * 256))
-		base := x.allocate(x.gradientBytes)
-		x.parts[w] = (*C.float)(base)
-		at := pointers[C.char](x, len(x.values))
-		for v := range x.program.Values {
-			if x.program.Values[v].Role == device.Gradient {
-				at[v] = (*C.char)(unsafe.Add(base, x.gradients[v]))
-			}
+		c.gradients = unsafe.SliceData(pointers[C.char](x, len(x.values)))
+		if w > 0 {
+			x.placeGradients(w)
 		}
-		c.gradients = unsafe.SliceData(at)
-		x.workers = append(x.workers, c)
 	}
 	x.failures = make([]C.int, t)
+}
+
+// placeGradients gives a worker after the first memory for its sums.
+func (x *executable) placeGradients(w int) {
+	base := x.allocate(x.gradientBytes)
+	x.parts[w-1] = (*C.float)(base)
+	at := unsafe.Slice(x.workers[w].gradients, len(x.values))
+	for v := range x.program.Values {
+		if x.program.Values[v].Role == device.Gradient {
+			at[v] = (*C.char)(unsafe.Add(base, x.gradients[v]))
+		}
+	}
 }

@@ -23,12 +23,12 @@ static double dot(long n, const void *a, int abf, const float *b) {
 	return sum_lanes(s);
 }
 
-// sum adds the workers' gradients in the order of the workers: out = parts[0] + parts[1] + ..., from offset on.
+// sum adds what the other workers summed, in the order of the workers: out += parts[0] + parts[1] + ..., these from offset on.
 static void sum(long n, int count, float *const *parts, long offset, float *out) {
 	for (long i = 0; i < n; i += L) {
-		vf s = load_act(parts[0] + offset, i, n - i, 0);
-		for (int k = 1; k < count; k++) s += load_act(parts[k] + offset, i, n - i, 0);
-		store_act(out + offset, i, n - i, s, 0);
+		vf s = load_act(out, i, n - i, 0);
+		for (int k = 0; k < count; k++) s += load_act(parts[k] + offset, i, n - i, 0);
+		store_act(out, i, n - i, s, 0);
 	}
 }
 

@@ -29,7 +29,8 @@ type executable struct {
 	bound        []*C.char
 	shadow       []C.long
 	workers      []*C.hrm_worker
-	// parts are the workers' gradients; value v begins at byte gradients[v] of each.
+	// parts are the gradients of the workers but for the first, which adds to the bound arrays; value v begins at byte
+	// gradients[v] of each.
 	parts         []*C.float
 	gradients     []int
 	gradientBytes int
@@ -62,7 +63,7 @@ func (x *executable) Run(ctx context.Context, rows int, bindings map[string]devi
 		x.device.workers.do(x.packTask)
 	}
 	x.device.workers.do(x.runTask)
-	if x.gradientBytes > 0 {
+	if x.gradientBytes > 0 && len(x.parts) > 0 {
 		x.device.workers.do(x.sumTask)
 	}
 	x.markWritten()
@@ -172,12 +173,27 @@ func (x *executable) growArenas(n int) {
 func (x *executable) runShare(w int) {
 	c := x.workers[w]
 	x.failures[w] = 0
-	clear(unsafe.Slice((*byte)(unsafe.Pointer(x.parts[w])), x.gradientBytes))
+	x.clearGradients(w)
 	first, end := share(x.rows, w, len(x.workers))
 	for first < end && x.failures[w] == 0 && x.ctx.Err() == nil {
 		n := x.slice(first, end)
 		x.failures[w] = C.hrm_run_slice(x.c, c, x.plans[n].c, C.long(first), C.int(n))
 		first += n
+	}
+}
+
+// clearGradients prepares a worker's sums.
+func (x *executable) clearGradients(w int) {
+	if w > 0 {
+		clear(unsafe.Slice((*byte)(unsafe.Pointer(x.parts[w-1])), x.gradientBytes))
+		return
+	}
+	at := unsafe.Slice(x.workers[0].gradients, len(x.values))
+	for v := range x.program.Values {
+		if x.program.Values[v].Role == device.Gradient {
+			at[v] = x.bound[v]
+			clear(x.arrays[v].bytes())
+		}
 	}
 }
 
@@ -192,8 +208,8 @@ func (x *executable) sumShare(w int) {
 		if first == end {
 			continue
 		}
-		out := (*C.float)(unsafe.Add(x.arrays[v].data, -x.gradients[v]))
-		C.call_sum(x.device.kernels, C.long(end-first), C.int(len(x.workers)), unsafe.SliceData(x.parts), C.long(x.gradients[v]/4+first), out)
+		out := (*C.float)(unsafe.Add(x.arrays[v].data, 4*first))
+		C.call_sum(x.device.kernels, C.long(end-first), C.int(len(x.parts)), unsafe.SliceData(x.parts), C.long(x.gradients[v]/4+first), out)
 	}
 }
 
