@@ -42,10 +42,19 @@ e2e: deps ## Make faults on a real cluster: all cases, RUN=Suspend those of that
 fuzz: deps ## Throw random bytes at every reader, SECONDS at each.
 	hack/fuzz.sh $(SECONDS)
 
+.PHONY: sanitize
+sanitize: deps ## Run the cpu device's kernels under AddressSanitizer and UBSan.
+	hack/sanitize.sh
+
+.PHONY: arm64
+arm64: deps ## Build for arm64, and test the cpu device in an emulator.
+	hack/arm64.sh
+
 .PHONY: nightly
-nightly: deps ## Run what takes too long for every change: all cases, Kueue's own manager, the cost per job.
+nightly: deps ## Run what takes too long for every change: all cases, arm64, Kueue's own manager, the cost per job.
 	$(MAKE) e2e ALL=1
 	$(MAKE) fuzz SECONDS=60
+	$(MAKE) arm64
 	HRM_TEST_KUEUE=1 hack/test.sh -count=1 ./hack/kueue
 	go run ./hack/scale --jobs 100 --block 50 --running 25 --window 10s --runs-for 2s --runs-for-at-most 5s --check
 

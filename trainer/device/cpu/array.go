@@ -69,9 +69,9 @@ func (m *memory) used() int64 {
 	return m.bytes
 }
 
-// alignedZeros returns bytes of zeroed C memory at a multiple of 64; a vector may read a little beyond the end.
+// alignedZeros returns bytes of zeroed C memory at a multiple of 64, some even if they are none.
 func alignedZeros(bytes int) unsafe.Pointer {
-	size := C.size_t(bytes+127) / 64 * 64
+	size := C.size_t(max((bytes+63)/64*64, 64))
 	p := C.aligned_alloc(64, size)
 	if p == nil {
 		panic(fmt.Sprintf("out of memory: %d bytes", bytes))

@@ -43,7 +43,11 @@ static int labelled(const hrm_token_shape *s, const int32_t *labels) {
 
 static double largest(const hrm_token_shape *s, const void *logits, int bf, long row) {
 	double top = logit(logits, bf, row);
-	for (int j = 1; j < s->vocabulary; j++) top = fmax(top, logit(logits, bf, row + j));
+	for (int j = 1; j < s->vocabulary; j++) {
+		// Not fmax: gcc 12 fails to compile it here for arm64.
+		double x = logit(logits, bf, row + j);
+		if (x > top) top = x;
+	}
 	return top;
 }
 

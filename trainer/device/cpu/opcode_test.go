@@ -298,25 +298,51 @@ func open(t testing.TB, isa string, o Options) *Device {
 
 var instructionSets = []string{"portable", "avx2", "avx512", "avx512bf16"}
 
+// shape is the number of rows of a case beside its sizes.
+type shape struct {
+	rows int
+	sizes
+}
+
+func (z shape) String() string {
+	return fmt.Sprintf("%d rows, %d+%d positions, %d heads of %d, vocabulary %d, width %d", z.rows, z.prefix, z.s, z.heads, z.d/z.heads, z.v, z.f)
+}
+
+// randomShapes draws n shapes, whose heads are no whole number of vectors wide.
+func randomShapes(seed uint64, n int) []shape {
+	random := rand.New(rand.NewPCG(seed, 0))
+	shapes := make([]shape, n)
+	for i := range shapes {
+		heads, width := 1+random.IntN(3), 2*(1+random.IntN(7))+16*random.IntN(4)
+		shapes[i] = shape{1 + random.IntN(9), sizes{prefix: random.IntN(3), s: 1 + random.IntN(60), d: heads * width, heads: heads,
+			v: 2 + random.IntN(12), f: 1 + random.IntN(70)}}
+	}
+	return shapes
+}
+
 // TestOpcodes_agreeWithTheReference runs every opcode in both types on every instruction set, over odd sizes and rows.
 func TestOpcodes_agreeWithTheReference(t *testing.T) {
-	shapes := []struct {
-		rows int
-		sizes
-	}{
+	const seed = 1
+	t.Logf("the last shapes are those of seed %d", seed)
+	shapes := append([]shape{
 		{1, sizes{prefix: 1, s: 5, d: 6, heads: 1, v: 3, f: 7}},
 		{3, sizes{prefix: 2, s: 31, d: 64, heads: 2, v: 11, f: 40}},
 		{17, sizes{prefix: 3, s: 8, d: 36, heads: 3, v: 5, f: 17}},
 		{64, sizes{prefix: 1, s: 4, d: 32, heads: 4, v: 12, f: 33}},
 		{2, sizes{prefix: 1, s: 129, d: 48, heads: 1, v: 4, f: 16}},
-	}
+		{3, sizes{s: 1, d: 28, heads: 2, v: 3, f: 5}},
+		// One more than the queries, and than the keys, that attention takes at a time.
+		{1, sizes{prefix: 1, s: 96, d: 22, heads: 1, v: 3, f: 9}},
+		{1, sizes{prefix: 2, s: 511, d: 18, heads: 1, v: 3, f: 9}},
+		{1, sizes{prefix: 1, s: 607, d: 18, heads: 1, v: 3, f: 9}},
+	}, randomShapes(seed, 4)...)
 	for _, isa := range instructionSets {
 		for act, tolerance := range map[device.DType]float64{device.Float32: 2e-5, device.BFloat16: 1.3e-2} {
 			t.Run(fmt.Sprintf("%s %v", isa, act), func(t *testing.T) {
 				d := open(t, isa, Options{Threads: 2, SliceRows: 3})
 				for name, build := range cases {
 					for _, z := range shapes {
-						t.Run(fmt.Sprintf("%s of %d rows", name, z.rows), func(t *testing.T) {
+						t.Run(fmt.Sprintf("%s of %v", name, z), func(t *testing.T) {
 							b := newBuilder(act, z.rows)
 							build(b, z.sizes)
 							compare(t, b.run(t, d), b.run(t, reference.New()), tolerance)

@@ -1,0 +1,80 @@
+// RMS norm and SwiGLU, row by row.
+#include <math.h>
+#include "check.h"
+
+// shape of n rows, whose width is now and then that of a model.
+typedef struct {
+	long n;
+	int width, type;
+} shape;
+
+static shape sizes(check *c) {
+	shape s = {draw(c, 9), odds(c, 10) ? 500 + draw(c, 30) : 1 + draw(c, 70), draw(c, 2) ? HRM_BF16 : HRM_F32};
+	describe(c, "%ld rows of %d, bf %d", s.n, s.width, s.type);
+	return s;
+}
+
+void check_rmsnorm(check *c) {
+	shape s = sizes(c);
+	long all = s.n * s.width;
+	float epsilon = 1e-5f;
+	operand *x = add(c, "x", s.type, all, INPUT), *y = add(c, "y", s.type, all, INPUT), *out = add(c, "out", s.type, all, OUTPUT);
+	operand *inverse = add(c, "inverse", HRM_F32, s.n, OUTPUT);
+	while (everywhere(c)) c->k->rmsnorm(s.n, s.width, epsilon, x->at, y->at, out->at, inverse->at, s.type);
+	for (long t = 0; t < s.n; t++) {
+		double square = 0;
+		for (long i = t * s.width; i < (t + 1) * s.width; i++) square += pow(x->value[i] + y->value[i], 2);
+		inverse->want[t] = 1 / sqrt(square / s.width + epsilon);
+		for (long i = t * s.width; i < (t + 1) * s.width; i++) out->want[i] = (x->value[i] + y->value[i]) * inverse->want[t];
+	}
+	judge(c, out, tolerance(s.type));
+	judge(c, inverse, tolerance(HRM_F32));
+}
+
+void check_rmsnorm_grad(check *c) {
+	shape s = sizes(c);
+	long all = s.n * s.width;
+	operand *out = add(c, "out", s.type, all, INPUT), *dout = add(c, "dout", s.type, all, INPUT), *dx = add(c, "dx", s.type, all, OUTPUT);
+	operand *inverse = add(c, "inverse", HRM_F32, s.n, INPUT);
+	while (everywhere(c)) c->k->rmsnorm_grad(s.n, s.width, out->at, dout->at, inverse->at, dx->at, s.type);
+	for (long t = 0; t < s.n; t++) {
+		double mean = 0;
+		for (long i = t * s.width; i < (t + 1) * s.width; i++) mean += out->value[i] * dout->value[i] / s.width;
+		for (long i = t * s.width; i < (t + 1) * s.width; i++) dx->want[i] = inverse->value[t] * (dout->value[i] - out->value[i] * mean);
+	}
+	judge(c, dx, tolerance(s.type));
+}
+
+static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
+
+// add_gates adds gate_up, now and then with gates far out on both sides.
+static operand *add_gates(check *c, shape s) {
+	operand *o = add(c, "gate_up", s.type, 2 * s.n * s.width, INPUT);
+	for (long i = 0; i < o->n; i++)
+		if (i / s.width % 2 == 0 && odds(c, 20)) set(o, i, 60 * o->value[i]);
+	return o;
+}
+
+void check_swiglu(check *c) {
+	shape s = sizes(c);
+	operand *in = add_gates(c, s), *out = add(c, "out", s.type, s.n * s.width, OUTPUT);
+	while (everywhere(c)) c->k->swiglu(s.n, s.width, in->at, out->at, s.type);
+	for (long i = 0; i < out->n; i++) {
+		const double *gate = in->value + i / s.width * 2 * s.width + i % s.width, *up = gate + s.width;
+		out->want[i] = *gate * sigmoid(*gate) * *up;
+	}
+	judge(c, out, tolerance(s.type));
+}
+
+void check_swiglu_grad(check *c) {
+	shape s = sizes(c);
+	operand *in = add_gates(c, s), *dout = add(c, "dout", s.type, s.n * s.width, INPUT), *din = add(c, "dgate_up", s.type, in->n, OUTPUT);
+	while (everywhere(c)) c->k->swiglu_grad(s.n, s.width, in->at, dout->at, din->at, s.type);
+	for (long i = 0; i < dout->n; i++) {
+		long gate = i / s.width * 2 * s.width + i % s.width, up = gate + s.width;
+		double g = in->value[gate], sg = sigmoid(g);
+		din->want[gate] = dout->value[i] * in->value[up] * (sg + g * sg * (1 - sg));
+		din->want[up] = dout->value[i] * g * sg;
+	}
+	judge(c, din, tolerance(s.type));
+}
