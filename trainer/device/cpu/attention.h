@@ -14,19 +14,18 @@ INLINE void turn(float *x, int half, const float *cosine, const float *sine, flo
 }
 
 // turn_short is turn for a head as wide as a vector, whose halves then change places in a register.
-INLINE void turn_short(float *x, const float *cosine, const float *sine, float sign) {
+INLINE vf turn_short(vf v, const float *cosine, const float *sine, float sign) {
 	vi other;
 	vf signs;
 	for (int i = 0; i < L; i++) other[i] = (i + L / 2) % L, signs[i] = i < L / 2 ? -sign : sign;
-	vf v = load(x);
-	store(x, v * load_twice(cosine) + __builtin_shuffle(v, other) * load_twice(sine) * signs);
+	return v * load_twice(cosine) + __builtin_shuffle(v, other) * load_twice(sine) * signs;
 }
 
 // turn_row turns a head's row x [d] by the angles of position t.
 INLINE void turn_row(const hrm_attention_shape *s, float *x, int half, int t, float sign) {
 	const float *c = s->rope + (long)t * half, *n = s->rope + (long)(s->positions + t) * half;
 	if (2 * half == L) {
-		turn_short(x, c, n, sign);
+		store(x, turn_short(load(x), c, n, sign));
 		return;
 	}
 	if (half % L) {
