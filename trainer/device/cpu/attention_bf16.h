@@ -115,7 +115,7 @@ INLINE void finish(const extents *e, int n, const float *top, const float *total
 
 static void attention_bf16(const hrm_attention_shape *s, const uint16_t *qkv, uint16_t *out, float *lse, float *scratch) {
 	extents e = extents_of(s);
-	int D = s->width;
+	int D = s->width, Q = s->queries;
 	vf pad = padding(e.T, e.Tp);
 	float *q = scratch, *k = q + (long)e.T * e.wide, *kt = k + (long)e.T * e.wide, *v = kt + (long)e.wide * e.Tp;
 	float *scores = v + (long)e.halves * e.dp, *o = scores + (long)HRM_QUERIES * HRM_KEYS;
@@ -128,8 +128,8 @@ static void attention_bf16(const hrm_attention_shape *s, const uint16_t *qkv, ui
 		load_rows(s, &e, head + D, 3L * D, k, s->rope != 0);
 		across(&e, k, kt);
 		load_rows(s, &e, head, 3L * D, q, s->rope != 0);
-		for (int first = 0; first < e.T; first += HRM_QUERIES) {
-			int n = e.T - first < HRM_QUERIES ? e.T - first : HRM_QUERIES;
+		for (int first = 0; first < Q; first += HRM_QUERIES) {
+			int n = Q - first < HRM_QUERIES ? Q - first : HRM_QUERIES;
 			for (int i = 0; i < n; i++) top[i] = NOTHING, total[i] = 0;
 			for (int key = 0; key < e.Tp; key += HRM_KEYS) {
 				int keys = e.Tp - key < HRM_KEYS ? e.Tp - key : HRM_KEYS, last = key + keys == e.Tp;
@@ -142,7 +142,7 @@ static void attention_bf16(const hrm_attention_shape *s, const uint16_t *qkv, ui
 				}
 				matmul_pairs(n, e.dp, last ? e.halves - key / 2 : keys / 2, scores, HRM_KEYS, 1, v + (long)(key / 2) * e.dp, e.dp, o, e.dp, key > 0);
 			}
-			finish(&e, n, top, total, o, out + (long)first * D + (long)h * e.d, D, lse + (long)h * e.T + first);
+			finish(&e, n, top, total, o, out + (long)first * D + (long)h * e.d, D, lse + (long)h * Q + first);
 		}
 	}
 }

@@ -253,7 +253,7 @@ func (x *executable) scale(ins *device.Instruction) float64 {
 func (x *executable) translateAttention(ins *device.Instruction, c *C.hrm_instruction, ropes map[[2]float64]*C.float) {
 	qkv := &x.program.Values[ins.In[0]]
 	t, dim := qkv.Shape[0], last(qkv)/3/ins.Attr.Heads
-	shape := C.hrm_attention_shape{positions: C.int(t), width: C.int(last(qkv) / 3), heads: C.int(ins.Attr.Heads)}
+	shape := C.hrm_attention_shape{positions: C.int(t), queries: C.int(t), width: C.int(last(qkv) / 3), heads: C.int(ins.Attr.Heads)}
 	x.scratchBytes = max(x.scratchBytes, int(C.hrm_attention_scratch(&shape)))
 	if ins.Attr.RoPETheta == 0 {
 		return
