@@ -184,9 +184,9 @@ func (p *replay) run(precision v1alpha1.Precision, firstStepOnly bool) {
 		p.Fatal(err)
 	}
 	defer func() { _ = p.network.Close() }()
-	weights := map[string][]float32{}
+	weights := map[string]checkpoint.Tensor{}
 	for _, param := range m.Parameters {
-		weights[param.Name] = p.floats("init/model.inner." + param.Name)
+		weights[param.Name] = p.tensor("init/model.inner." + param.Name)
 	}
 	if err := p.network.SetWeights(weights); err != nil {
 		p.Fatal(err)
@@ -232,7 +232,7 @@ func (p *replay) step(weights bool) {
 		p.near(at+"out/target_q_continue", p.array("q.target"), p.states, &p.worstState)
 	}
 	p.equal(at+"carry/steps", p.trainer.carry.steps)
-	p.equal(at+"carry/halted", flags(p.trainer.carry.halted))
+	p.equal(at+"carry/halted", bits(p.trainer.carry.halted))
 	p.equal(at+"carry/current_data/inputs", p.trainer.carry.tokens)
 	p.metrics(at+"metrics/", p.trainer.window)
 	p.compareGradients(at + "grad/model.inner.")
@@ -279,7 +279,11 @@ func (p *replay) compareWeights(at string) {
 	}
 	for name := range p.tensors {
 		if short, ok := strings.CutPrefix(name, at); ok {
-			p.near(name, weights[short], p.states, &p.worstWeight)
+			got, err := weights[short].Float32s()
+			if err != nil {
+				p.Fatal(err)
+			}
+			p.near(name, got, p.states, &p.worstWeight)
 		}
 	}
 }
@@ -318,7 +322,7 @@ func (p *replay) takeRecordedWeights() {
 	}
 	for name := range weights {
 		if recorded := fmt.Sprintf("step%d/after/model.inner.%s", p.at, name); len(p.tensors[recorded].Data) > 0 {
-			weights[name] = p.floats(recorded)
+			weights[name] = p.tensor(recorded)
 		}
 	}
 	if err := p.network.SetWeights(weights); err != nil {
