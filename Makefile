@@ -71,6 +71,10 @@ sbom: build ## List what the binaries are made of, as CycloneDX, in bin/*.cdx.js
 	CGO_ENABLED=0 hack/sbom.sh hrm-operator $(TAGS)
 	hack/sbom.sh hrm $(TAGS)$(LIBRARIES)
 
+.PHONY: bench
+bench: deps build ## Time training and evaluation beside PyTorch, PEER=hrm_torch.py, and write docs/benchmarks.md.
+	go run ./hack/bench/compare --table docs/benchmarks.md
+
 .PHONY: generate manifests
 generate manifests: ## Generate deep copies, the CRD and RBAC.
 	hack/generate.sh

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 )
@@ -124,6 +126,7 @@ func variable(name string) string {
 }
 
 func connect() error {
+	log.SetLogger(logr.Discard())
 	raw, err := os.ReadFile(variable("KUBECONFIG"))
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ type deviceFlags struct {
 
 func (f *deviceFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.name, "device", "auto", "what computes: auto, cpu, or reference (plain Go, slow)")
-	c.Flags().IntVar(&f.threads, "threads", 0, "threads of the cpu device; 0 uses every core")
+	c.Flags().IntVar(&f.threads, "threads", 0, "threads of the cpu device; 0 uses as many as the process may: a CPU limit of its cgroup counts")
 }
 
 // open opens the device and says which one it is.

@@ -71,17 +71,13 @@ func (a *app) openModel(ctx context.Context, f *modelFlags) (*trainedModel, erro
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.ref, err)
 	}
-	weights, err := loop.ModelWeights(*state)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.ref, err)
-	}
 	if m.device, err = f.device.open(func(note string) { a.log.Info(note) }, false); err != nil {
 		return nil, err
 	}
 	if m.network, err = loop.NewNetwork(m.device, built, false); err != nil {
 		return nil, errors.Join(err, m.device.Close())
 	}
-	if err := m.network.SetWeights(weights); err != nil {
+	if err := m.network.SetWeights(loop.ModelWeights(*state)); err != nil {
 		m.close()
 		return nil, fmt.Errorf("%s: %w", m.ref, err)
 	}

@@ -66,6 +66,9 @@ func byteSize(t DType, shape []int) (int64, error) {
 	return n, nil
 }
 
+// Elements is the number of elements that the data holds.
+func (t Tensor) Elements() int { return len(t.Data) / max(1, t.DType.Size()) }
+
 // Float32Tensor encodes x.
 func Float32Tensor(x []float32, shape ...int) Tensor {
 	data := make([]byte, 4*len(x))
@@ -86,7 +89,7 @@ func Int32Tensor(x []int32, shape ...int) Tensor {
 
 // Float32s decodes an F32 or BF16 tensor.
 func (t Tensor) Float32s() ([]float32, error) {
-	out := make([]float32, len(t.Data)/max(1, t.DType.Size()))
+	out := make([]float32, t.Elements())
 	for i := range out {
 		switch t.DType {
 		case F32:

@@ -358,6 +358,23 @@ func TestSampler_neverRepeatsAnExampleOfAPuzzleAndFillsEveryBatch(t *testing.T) 
 	}
 }
 
+func TestSampler_allocatesNothingOnceItsMemoryHasGrown(t *testing.T) {
+	d := grouped(t)
+	s, err := NewSampler(d, Sampling{Seed: 8, BatchSize: 5, EpochsPerPass: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	epochs := func() {
+		for range 50 {
+			s.Next()
+		}
+	}
+	epochs()
+	if got := testing.AllocsPerRun(10, epochs); got != 0 {
+		t.Errorf("%v allocations in 50 batches", got)
+	}
+}
+
 func TestSteps_asPublished(t *testing.T) {
 	m := Metadata{TotalGroups: 1000, MeanPuzzleExamples: 1}
 	if got := m.Steps(20000, 768); got != 26041 {

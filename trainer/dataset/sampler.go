@@ -3,6 +3,7 @@ package dataset
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 )
 
 // Draw is one row of a batch: an example and the puzzle that it belongs to. Blank has neither.
@@ -67,7 +68,13 @@ type Sampler struct {
 	sampling Sampling
 	epoch    int64
 	group    int
-	order    []int32 // of the current epoch; nil if not drawn yet
+	order    []int32 // of the current epoch; empty if not drawn yet
+	pcg      *rand.PCG
+	rng      *rand.Rand // over pcg
+
+	// The memory of the last draws, which the next ones use again.
+	batch    []Draw
+	examples []int32
 }
 
 // NewSampler begins at the first epoch. The error says that no pass can fill a batch.
@@ -87,52 +94,58 @@ func NewSampler(d *Dataset, s Sampling) (*Sampler, error) {
 		return nil, fmt.Errorf("%d epochs of %d examples don't fill one batch of %d: lower globalBatchSize, or evaluate less often",
 			s.EpochsPerPass, perEpoch, s.BatchSize)
 	}
-	return &Sampler{data: d, sampling: s}, nil
+	pcg := rand.NewPCG(0, 0)
+	return &Sampler{data: d, sampling: s, pcg: pcg, rng: rand.New(pcg)}, nil
 }
 
-// Next draws the global batch.
+// Next draws the global batch, which is good until the next call.
 func (s *Sampler) Next() []Draw {
-	batch := make([]Draw, 0, s.sampling.BatchSize)
-	for len(batch) < s.sampling.BatchSize {
+	s.batch = s.batch[:0]
+	for len(s.batch) < s.sampling.BatchSize {
 		if s.group == s.data.Groups() {
-			s.epoch, s.group, s.order = s.epoch+1, 0, nil
+			s.epoch, s.group, s.order = s.epoch+1, 0, s.order[:0]
 			if s.epoch%int64(s.sampling.EpochsPerPass) == 0 {
-				batch = batch[:0]
+				s.batch = s.batch[:0]
 			}
 		}
-		batch = s.drawGroup(batch)
+		s.drawGroup()
 	}
-	return batch
+	return s.batch
 }
 
-func (s *Sampler) drawGroup(batch []Draw) []Draw {
+// drawGroup adds the examples of the next group to the batch.
+func (s *Sampler) drawGroup() {
 	d := s.data
-	if s.order == nil {
-		s.order = permutation(s.random(-1), d.Groups())
+	if len(s.order) == 0 {
+		s.order = permutation(s.order, s.random(-1), d.Groups())
 	}
 	rng := s.random(s.group)
 	g := s.order[s.group]
 	s.group++
 	p := d.groups[g] + rng.Int32N(d.groups[g+1]-d.groups[g])
 	first, size := d.puzzles[p], d.puzzles[p+1]-d.puzzles[p]
-	take := min(int(size), s.sampling.BatchSize-len(batch))
+	take := min(int(size), s.sampling.BatchSize-len(s.batch))
 	if size == 1 {
-		return append(batch, Draw{first, p})
+		s.batch = append(s.batch, Draw{first, p})
+		return
 	}
-	for _, i := range permutation(rng, int(size))[:take] {
-		batch = append(batch, Draw{first + i, p})
+	s.examples = permutation(s.examples, rng, int(size))
+	for _, i := range s.examples[:take] {
+		s.batch = append(s.batch, Draw{first + i, p})
 	}
-	return batch
 }
 
-// random is the source for one group of the current epoch, or with -1 for the order of the epoch.
+// random is the source for one group of the current epoch, or with -1 for the order of the epoch. It is good until the
+// next call.
 func (s *Sampler) random(group int) *rand.Rand {
 	const odd = 0x9e3779b97f4a7c15
-	return rand.New(rand.NewPCG(uint64(s.sampling.Seed)*odd+uint64(s.epoch), uint64(group+2)*odd))
+	s.pcg.Seed(uint64(s.sampling.Seed)*odd+uint64(s.epoch), uint64(group+2)*odd)
+	return s.rng
 }
 
-func permutation(rng *rand.Rand, n int) []int32 {
-	p := make([]int32, n)
+// permutation shuffles the numbers below n, in the memory of p as far as that suffices.
+func permutation(p []int32, rng *rand.Rand, n int) []int32 {
+	p = slices.Grow(p[:0], n)[:n]
 	for i := range p {
 		j := rng.IntN(i + 1)
 		p[i] = p[j]
@@ -153,7 +166,7 @@ func (s *Sampler) Seek(p Position) error {
 	if p != want || p.Epoch < 0 || p.Group < 0 || p.Group > p.Groups {
 		return fmt.Errorf("resume sampling: the position %+v is not one of %+v: the dataset or the recipe has changed", p, want)
 	}
-	s.epoch, s.group, s.order = p.Epoch, p.Group, nil
+	s.epoch, s.group, s.order = p.Epoch, p.Group, s.order[:0]
 	return nil
 }
 

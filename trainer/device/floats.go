@@ -19,62 +19,50 @@ func FromBFloat16(b uint16) float32 { return math.Float32frombits(uint32(b) << 1
 
 // WriteFloats stores src at element offset of a, rounding to a's type.
 func WriteFloats(a Array, offset int, src []float32) error {
-	return a.Write(offset, EncodeFloats(a.DType(), src))
+	if a.DType() != BFloat16 {
+		return a.Write(offset, Bytes(src))
+	}
+	rounded := make([]uint16, len(src))
+	for i, x := range src {
+		rounded[i] = RoundBFloat16(x)
+	}
+	return a.Write(offset, Bytes(rounded))
 }
 
 // ReadFloats returns n elements of a from offset on, widened to float32.
 func ReadFloats(a Array, offset, n int) ([]float32, error) {
-	raw := make([]byte, n*a.DType().Size())
-	if err := a.Read(offset, raw); err != nil {
+	out := make([]float32, n)
+	if err := ReadFloatsInto(out, a, offset); err != nil {
 		return nil, err
-	}
-	return DecodeFloats(a.DType(), raw), nil
-}
-
-// WriteInts stores src at element offset of an Int32 array.
-func WriteInts(a Array, offset int, src []int32) error {
-	raw := make([]byte, 4*len(src))
-	for i, x := range src {
-		binary.LittleEndian.PutUint32(raw[4*i:], uint32(x))
-	}
-	return a.Write(offset, raw)
-}
-
-// ReadInts returns n elements of an Int32 array from offset on.
-func ReadInts(a Array, offset, n int) ([]int32, error) {
-	raw := make([]byte, 4*n)
-	if err := a.Read(offset, raw); err != nil {
-		return nil, err
-	}
-	out := make([]int32, n)
-	for i := range out {
-		out[i] = int32(binary.LittleEndian.Uint32(raw[4*i:]))
 	}
 	return out, nil
 }
 
-// EncodeFloats returns src as little-endian elements of type t (Float32 or BFloat16).
-func EncodeFloats(t DType, src []float32) []byte {
-	raw := make([]byte, len(src)*t.Size())
-	for i, x := range src {
-		if t == BFloat16 {
-			binary.LittleEndian.PutUint16(raw[2*i:], RoundBFloat16(x))
-		} else {
-			binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(x))
-		}
+// ReadFloatsInto fills dst with the elements of a from offset on, widened to float32.
+func ReadFloatsInto(dst []float32, a Array, offset int) error {
+	raw := Bytes(dst)
+	if a.DType() != BFloat16 {
+		return a.Read(offset, raw)
 	}
-	return raw
+	// Narrow elements are read into the second half of dst: widened from the front, none is overwritten before its turn.
+	raw = raw[len(raw)/2:]
+	if err := a.Read(offset, raw); err != nil {
+		return err
+	}
+	for i := range dst {
+		dst[i] = FromBFloat16(binary.LittleEndian.Uint16(raw[2*i:]))
+	}
+	return nil
 }
 
-// DecodeFloats widens little-endian elements of type t (Float32 or BFloat16).
-func DecodeFloats(t DType, raw []byte) []float32 {
-	out := make([]float32, len(raw)/t.Size())
-	for i := range out {
-		if t == BFloat16 {
-			out[i] = FromBFloat16(binary.LittleEndian.Uint16(raw[2*i:]))
-		} else {
-			out[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-		}
+// WriteInts stores src at element offset of an Int32 array.
+func WriteInts(a Array, offset int, src []int32) error { return a.Write(offset, Bytes(src)) }
+
+// ReadInts returns n elements of an Int32 array from offset on.
+func ReadInts(a Array, offset, n int) ([]int32, error) {
+	out := make([]int32, n)
+	if err := a.Read(offset, Bytes(out)); err != nil {
+		return nil, err
 	}
-	return out
+	return out, nil
 }

@@ -70,12 +70,13 @@ const (
 	// OpLinearGradWeight: In dOut act [...,out], x act [...,in]. Out Gradient [out,in] += dOutᵀ·x.
 	OpLinearGradWeight
 	// OpAttention: In qkv act [T,3D] (q, then k, then v; heads side by side in each). Out act [T,D]; Aux F32 [h,T] is the
-	// log-sum-exp of the scaled scores. Bidirectional, scale 1/sqrt(D/h). RoPE (half-split, theta RoPETheta) on q and k
+	// log-sum-exp of the scaled scores. If Out is [Q,D] and Aux [h,Q], only the first Q positions ask. Bidirectional, scale 1/sqrt(D/h). RoPE (half-split, theta RoPETheta) on q and k
 	// unless RoPETheta is 0.
 	OpAttention
 	// OpAttentionGrad: In qkv, out [T,D], dOut [T,D]; Aux the forward's. Out act [T,3D].
 	OpAttentionGrad
-	// OpAddRMSNorm: In x, y act [T,D]. Out act rms(x+y); Aux F32 [T] is 1/sqrt(mean((x+y)²)+Epsilon).
+	// OpAddRMSNorm: In x, y act [T,D]. Out act rms(x+y); Aux F32 [T] is 1/sqrt(mean((x+y)²)+Epsilon). Of operands with more
+	// positions than Out the first are taken.
 	OpAddRMSNorm
 	// OpAddRMSNormGrad: In out [T,D] (of the forward), dOut [T,D]; Aux the forward's. Out act [T,D]: the gradient of x and of y.
 	OpAddRMSNormGrad

@@ -47,6 +47,7 @@ func (g *Graph) Compile(name string, act device.DType, results []Result) (*devic
 	}
 	c.list(order)
 	c.accumulate()
+	c.narrow()
 	p := &device.Program{Name: name, ArenaBytes: c.plan(), Values: c.values}
 	for _, s := range c.steps {
 		p.Instructions = append(p.Instructions, s.ins)

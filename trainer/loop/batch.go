@@ -14,16 +14,19 @@ type Batch struct {
 
 // Source is where training examples come from, one global batch after the other. Its position is part of a checkpoint.
 type Source interface {
+	// Next returns a batch that is good until the next call.
 	Next() Batch
 	Position() ([]byte, error)
 	Seek(position []byte) error
 }
 
-// fill reads the examples of draws.
-func fill(d *dataset.Dataset, draws []dataset.Draw) Batch {
-	b := Batch{
-		Inputs: make([]int32, len(draws)*d.SeqLen), Labels: make([]int32, len(draws)*d.SeqLen), Puzzles: make([]int32, len(draws)),
-	}
+func newBatch(rows, seqLen int) Batch {
+	return Batch{Inputs: make([]int32, rows*seqLen), Labels: make([]int32, rows*seqLen), Puzzles: make([]int32, rows)}
+}
+
+// readBatch returns the examples of draws.
+func readBatch(d *dataset.Dataset, draws []dataset.Draw) Batch {
+	b := newBatch(len(draws), d.SeqLen)
 	d.Fill(draws, b.Inputs, b.Labels, b.Puzzles)
 	return b
 }
@@ -32,10 +35,14 @@ func fill(d *dataset.Dataset, draws []dataset.Draw) Batch {
 type sampled struct {
 	data    *dataset.Dataset
 	sampler *dataset.Sampler
+	batch   Batch
 }
 
 // Next draws a batch.
-func (s *sampled) Next() Batch { return fill(s.data, s.sampler.Next()) }
+func (s *sampled) Next() Batch {
+	s.data.Fill(s.sampler.Next(), s.batch.Inputs, s.batch.Labels, s.batch.Puzzles)
+	return s.batch
+}
 
 // Position encodes where the sampler is.
 func (s *sampled) Position() ([]byte, error) { return json.Marshal(s.sampler.Position()) }

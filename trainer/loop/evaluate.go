@@ -29,6 +29,10 @@ type Evaluator struct {
 	seqLen   int
 	segments int
 	arrays   map[string]device.Array
+
+	// Memory that every batch uses again: the input "halted", and the logits of one row [seqLen, vocabulary].
+	halted []int32
+	scores []float32
 }
 
 // NewEvaluator allocates what an evaluation in batches needs.
@@ -37,7 +41,10 @@ func NewEvaluator(n *Network, batch, seqLen, segments int) (*Evaluator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Evaluator{network: n, batch: batch, seqLen: seqLen, segments: segments, arrays: arrays}, nil
+	return &Evaluator{
+		network: n, batch: batch, seqLen: seqLen, segments: segments, arrays: arrays,
+		halted: make([]int32, batch), scores: make([]float32, arrays["logits"].Len()/batch),
+	}, nil
 }
 
 // Run evaluates the first limit examples of a dataset (all of them if limit is 0) in order; visit, if not nil, sees
@@ -49,7 +56,7 @@ func (e *Evaluator) Run(ctx context.Context, d *dataset.Dataset, limit int, visi
 		if err := ctx.Err(); err != nil {
 			return Evaluation{}, err
 		}
-		answers, err := e.Predict(ctx, fill(d, draws), rows)
+		answers, err := e.Predict(ctx, readBatch(d, draws), rows)
 		if err != nil {
 			return Evaluation{}, fmt.Errorf("evaluate the %d examples after %d: %w", rows, result.Examples, err)
 		}
@@ -114,61 +121,43 @@ func (e *Evaluator) load(b Batch) error {
 	if err := e.network.gatherPuzzles(e.arrays, b.Puzzles); err != nil {
 		return err
 	}
-	for name, x := range map[string][]int32{"tokens": b.Inputs, "labels": b.Labels} {
-		if err := e.write(name, x); err != nil {
-			return err
-		}
+	if err := writeInput(e.arrays, "tokens", b.Inputs); err != nil {
+		return err
 	}
-	return nil
+	return writeInput(e.arrays, "labels", b.Labels)
 }
 
 // segment runs one segment over all rows; the first one starts from the initial states.
 func (e *Evaluator) segment(ctx context.Context, first bool) error {
-	reset := make([]bool, e.batch)
-	for i := range reset {
-		reset[i] = first
+	for i := range e.halted {
+		e.halted[i] = bit(first)
 	}
-	if err := e.write("halted", flags(reset)); err != nil {
+	if err := writeInput(e.arrays, "halted", e.halted); err != nil {
 		return err
 	}
 	return e.network.eval.Run(ctx, e.batch, e.arrays)
 }
 
-// write sets an input, if the program has it.
-func (e *Evaluator) write(name string, x []int32) error {
-	a, ok := e.arrays[name]
-	if !ok {
-		return nil
-	}
-	if err := device.WriteInts(a, 0, x); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
-}
-
 // answers reads the logits of the last segment.
 func (e *Evaluator) answers(b Batch, rows int) ([]Prediction, error) {
-	logits := e.arrays["logits"]
-	vocabulary := logits.Len() / (e.batch * e.seqLen)
 	q, err := device.ReadFloats(e.arrays["q"], 0, 2*rows)
 	if err != nil {
 		return nil, fmt.Errorf("read q: %w", err)
 	}
 	list := make([]Prediction, rows)
 	for i := range list {
-		scores, err := device.ReadFloats(logits, i*e.seqLen*vocabulary, e.seqLen*vocabulary)
-		if err != nil {
+		if err := device.ReadFloatsInto(e.scores, e.arrays["logits"], i*len(e.scores)); err != nil {
 			return nil, fmt.Errorf("read logits: %w", err)
 		}
 		at, end := i*e.seqLen, (i+1)*e.seqLen
-		list[i] = Prediction{Inputs: b.Inputs[at:end], Labels: b.Labels[at:end], Answer: argmax(scores, vocabulary), QHalt: q[2*i]}
+		list[i] = Prediction{Inputs: b.Inputs[at:end], Labels: b.Labels[at:end], Answer: argmax(e.scores, e.seqLen), QHalt: q[2*i]}
 	}
 	return list, nil
 }
 
-// argmax returns the best token at every position; of equals the first wins.
-func argmax(scores []float32, vocabulary int) []int32 {
-	best := make([]int32, len(scores)/vocabulary)
+// argmax returns the best token at each of the positions; of equals the first wins.
+func argmax(scores []float32, positions int) []int32 {
+	best, vocabulary := make([]int32, positions), len(scores)/positions
 	for i := range best {
 		row := scores[i*vocabulary : (i+1)*vocabulary]
 		for token, s := range row {

@@ -73,12 +73,15 @@ var goldenDevices = []struct {
 	device            string
 	precision         v1alpha1.Precision
 	states, gradients float64
+	// mean bounds the average difference of states and logits, where single ones are chance.
+	mean float64
 	// firstStepOnly leaves out what rounding may flip: who halts, and so everything after.
 	firstStepOnly bool
 }{
-	{"reference", v1alpha1.PrecisionFloat32, 1e-4, 1e-3, false},
-	{"cpu", v1alpha1.PrecisionFloat32, 1e-4, 1e-3, false},
-	{"cpu", v1alpha1.PrecisionBFloat16, 0.15, 0.1, true},
+	{"reference", v1alpha1.PrecisionFloat32, 1e-4, 1e-3, 1e-4, false},
+	{"cpu", v1alpha1.PrecisionFloat32, 1e-4, 1e-3, 1e-4, false},
+	// PyTorch's own step in bfloat16 differs from the recordings by up to 0.17, 0.016 on average.
+	{"cpu", v1alpha1.PrecisionBFloat16, 0.3, 0.1, 0.02, true},
 }
 
 func TestGolden(t *testing.T) {
@@ -97,7 +100,7 @@ func TestGolden(t *testing.T) {
 						t.Fatal(err)
 					}
 					defer func() { _ = dev.Close() }()
-					p := &replay{T: t, recording: r, device: dev, states: d.states, gradients: d.gradients}
+					p := &replay{T: t, recording: r, device: dev, states: d.states, gradients: d.gradients, mean: d.mean}
 					p.run(d.precision, d.firstStepOnly)
 					t.Logf("largest differences: states, logits and losses %.2g, gradients relative to their norm %.2g, weights %.2g",
 						p.worstState, p.worstGradient, p.worstWeight)
@@ -153,8 +156,8 @@ func readRecording(t *testing.T, file string) recording {
 type replay struct {
 	*testing.T
 	recording
-	device            device.Device
-	states, gradients float64
+	device                  device.Device
+	states, gradients, mean float64
 
 	network                                *Network
 	trainer                                *Trainer
@@ -181,9 +184,9 @@ func (p *replay) run(precision v1alpha1.Precision, firstStepOnly bool) {
 		p.Fatal(err)
 	}
 	defer func() { _ = p.network.Close() }()
-	weights := map[string][]float32{}
+	weights := map[string]checkpoint.Tensor{}
 	for _, param := range m.Parameters {
-		weights[param.Name] = p.floats("init/model.inner." + param.Name)
+		weights[param.Name] = p.tensor("init/model.inner." + param.Name)
 	}
 	if err := p.network.SetWeights(weights); err != nil {
 		p.Fatal(err)
@@ -229,7 +232,7 @@ func (p *replay) step(weights bool) {
 		p.near(at+"out/target_q_continue", p.array("q.target"), p.states, &p.worstState)
 	}
 	p.equal(at+"carry/steps", p.trainer.carry.steps)
-	p.equal(at+"carry/halted", flags(p.trainer.carry.halted))
+	p.equal(at+"carry/halted", bits(p.trainer.carry.halted))
 	p.equal(at+"carry/current_data/inputs", p.trainer.carry.tokens)
 	p.metrics(at+"metrics/", p.trainer.window)
 	p.compareGradients(at + "grad/model.inner.")
@@ -276,7 +279,11 @@ func (p *replay) compareWeights(at string) {
 	}
 	for name := range p.tensors {
 		if short, ok := strings.CutPrefix(name, at); ok {
-			p.near(name, weights[short], p.states, &p.worstWeight)
+			got, err := weights[short].Float32s()
+			if err != nil {
+				p.Fatal(err)
+			}
+			p.near(name, got, p.states, &p.worstWeight)
 		}
 	}
 }
@@ -315,7 +322,7 @@ func (p *replay) takeRecordedWeights() {
 	}
 	for name := range weights {
 		if recorded := fmt.Sprintf("step%d/after/model.inner.%s", p.at, name); len(p.tensors[recorded].Data) > 0 {
-			weights[name] = p.floats(recorded)
+			weights[name] = p.tensor(recorded)
 		}
 	}
 	if err := p.network.SetWeights(weights); err != nil {
@@ -379,13 +386,18 @@ func (p *replay) near(name string, got []float32, tolerance float64, worst *floa
 		p.Errorf("%s has %d elements, recorded are %d", name, len(got), len(want))
 		return
 	}
+	sum := 0.0
 	for i := range want {
 		d := math.Abs(float64(got[i]) - float64(want[i]))
+		sum += d
 		*worst = math.Max(*worst, d)
 		if !(d <= tolerance*(1+math.Abs(float64(want[i])))) {
 			p.Errorf("%s[%d] is %g, recorded is %g", name, i, got[i], want[i])
 			return
 		}
+	}
+	if mean := sum / float64(len(want)); len(want) > 100 && !(mean <= p.mean) {
+		p.Errorf("%s differs by %g on average", name, mean)
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 )
 
-// Outcome is what one segment said about each row of a batch.
+// Outcome is what one segment said about each row of a batch. It is overwritten by the next one.
 type Outcome struct {
 	// LMLoss, QHaltLoss and QContinueLoss are the losses of the rows.
 	LMLoss, QHaltLoss, QContinueLoss []float32
@@ -14,42 +14,51 @@ type Outcome struct {
 	QHalt, QContinue []float32
 	// Correct and Labelled count the tokens of the rows.
 	Correct, Labelled []float32
+
+	// pairs is where values that the device keeps side by side are taken apart.
+	pairs []float32
 }
 
-// readOutcome copies a segment's results out of the device.
-func readOutcome(arrays map[string]device.Array, rows int) (Outcome, error) {
-	lm, err := device.ReadFloats(arrays["loss.lm"], 0, rows)
-	if err != nil {
-		return Outcome{}, err
+func newOutcome(rows int) *Outcome {
+	column := func() []float32 { return make([]float32, rows) }
+	return &Outcome{
+		LMLoss: column(), QHaltLoss: column(), QContinueLoss: column(), QHalt: column(), QContinue: column(),
+		Correct: column(), Labelled: column(), pairs: make([]float32, 2*rows),
 	}
-	pairs := map[string][2][]float32{}
-	for _, name := range []string{"loss.q", "q", "stats"} {
-		both, err := device.ReadFloats(arrays[name], 0, 2*rows)
-		if err != nil {
-			return Outcome{}, err
-		}
-		var p [2][]float32
-		for i, x := range both {
-			p[i%2] = append(p[i%2], x)
-		}
-		pairs[name] = p
+}
+
+// read copies a segment's results out of the device, which computed the rows [from, to).
+func (o *Outcome) read(arrays map[string]device.Array, from, to int) error {
+	if err := device.ReadFloatsInto(o.LMLoss[from:to], arrays["loss.lm"], 0); err != nil {
+		return err
 	}
-	return Outcome{
-		LMLoss: lm, QHaltLoss: pairs["loss.q"][0], QContinueLoss: pairs["loss.q"][1],
-		QHalt: pairs["q"][0], QContinue: pairs["q"][1], Correct: pairs["stats"][0], Labelled: pairs["stats"][1],
-	}, nil
+	for _, p := range [...]struct {
+		name          string
+		first, second []float32
+	}{
+		{"loss.q", o.QHaltLoss, o.QContinueLoss}, {"q", o.QHalt, o.QContinue}, {"stats", o.Correct, o.Labelled},
+	} {
+		pairs := o.pairs[2*from : 2*to]
+		if err := device.ReadFloatsInto(pairs, arrays[p.name], 0); err != nil {
+			return err
+		}
+		for i := range to - from {
+			p.first[from+i], p.second[from+i] = pairs[2*i], pairs[2*i+1]
+		}
+	}
+	return nil
 }
 
 // fields lists the figures of the rows, as they travel between processes.
-func (o *Outcome) fields() []*[]float32 {
-	return []*[]float32{&o.LMLoss, &o.QHaltLoss, &o.QContinueLoss, &o.QHalt, &o.QContinue, &o.Correct, &o.Labelled}
+func (o *Outcome) fields() [7][]float32 {
+	return [...][]float32{o.LMLoss, o.QHaltLoss, o.QContinueLoss, o.QHalt, o.QContinue, o.Correct, o.Labelled}
 }
 
 // exact says that every labelled token of a row is right.
-func (o Outcome) exact(row int) bool { return o.Correct[row] == o.Labelled[row] }
+func (o *Outcome) exact(row int) bool { return o.Correct[row] == o.Labelled[row] }
 
 // finite says that no loss is NaN or infinite.
-func (o Outcome) finite() bool {
+func (o *Outcome) finite() bool {
 	for i := range o.LMLoss {
 		if sum := float64(o.LMLoss[i]) + float64(o.QHaltLoss[i]) + float64(o.QContinueLoss[i]); math.IsNaN(sum) || math.IsInf(sum, 0) {
 			return false
@@ -66,7 +75,7 @@ type Window struct {
 }
 
 // add counts one step. steps are the segments that each row has had, this one included.
-func (w *Window) add(o Outcome, halted []bool, steps []int32) {
+func (w *Window) add(o *Outcome, halted []bool, steps []int32) {
 	for i := range halted {
 		w.Rows++
 		w.LM += float64(o.LMLoss[i])

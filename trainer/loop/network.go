@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/model"
 )
@@ -19,6 +20,8 @@ type Network struct {
 	gradients  map[string]device.Array
 	train      device.Executable
 	eval       device.Executable
+	// puzzle holds one row of the puzzle table while it is copied.
+	puzzle []byte
 }
 
 // NewNetwork allocates the model's parameters and compiles its programs; the training program only if train is set.
@@ -31,6 +34,7 @@ func NewNetwork(d device.Device, m *model.Model, train bool) (*Network, error) {
 		}
 		n.parameters[p.Name] = a
 	}
+	n.puzzle = make([]byte, device.Float32.Size()*n.puzzleDim())
 	var err error
 	if n.eval, err = d.Compile(m.Eval); err != nil {
 		return nil, fmt.Errorf("compile for device %s: %w", d.Name(), err)
@@ -76,32 +80,46 @@ func (n *Network) trainable() []model.Parameter {
 
 // Initialize gives every parameter its random first value.
 func (n *Network) Initialize(seed int64) error {
-	return n.SetWeights(model.Initialize(n.Model.Parameters, seed))
+	for name, values := range model.InitialValues(n.Model.Parameters, seed) {
+		if err := device.WriteFloats(n.parameters[name], 0, values); err != nil {
+			return fmt.Errorf("initialize %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // Weights copies all parameters out of the device, under their official names.
-func (n *Network) Weights() (map[string][]float32, error) {
-	weights := map[string][]float32{}
-	for name, a := range n.parameters {
-		x, err := device.ReadFloats(a, 0, a.Len())
+func (n *Network) Weights() (map[string]checkpoint.Tensor, error) {
+	weights := map[string]checkpoint.Tensor{}
+	for _, p := range n.Model.Parameters {
+		raw, err := contents(n.parameters[p.Name])
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", name, err)
+			return nil, fmt.Errorf("read %s: %w", p.Name, err)
 		}
-		weights[name] = x
+		weights[p.Name] = checkpoint.Tensor{DType: checkpoint.F32, Shape: p.Shape, Data: raw}
 	}
 	return weights, nil
 }
 
+// contents copies an array out of the device.
+func contents(a device.Array) ([]byte, error) {
+	raw := make([]byte, a.Len()*a.DType().Size())
+	return raw, a.Read(0, raw)
+}
+
 // SetWeights copies parameters to the device. Every parameter must be there, with the right number of elements.
-func (n *Network) SetWeights(weights map[string][]float32) error {
+func (n *Network) SetWeights(weights map[string]checkpoint.Tensor) error {
 	for _, p := range n.Model.Parameters {
-		x, ok := weights[p.Name]
-		if !ok || len(x) != p.Elements() {
-			return fmt.Errorf("%s has %d elements, this model wants %d %v: the weights belong to another model", p.Name, len(x), p.Elements(), p.Shape)
+		if have := weights[p.Name].Elements(); have != p.Elements() {
+			return fmt.Errorf("%s has %d elements, this model wants %d %v: the weights belong to another model", p.Name, have, p.Elements(), p.Shape)
 		}
 	}
 	for _, p := range n.Model.Parameters {
-		if err := device.WriteFloats(n.parameters[p.Name], 0, weights[p.Name]); err != nil {
+		values, err := weights[p.Name].Float32s()
+		if err != nil {
+			return fmt.Errorf("weights %s: %w", p.Name, err)
+		}
+		if err := device.WriteFloats(n.parameters[p.Name], 0, values); err != nil {
 			return fmt.Errorf("write %s: %w", p.Name, err)
 		}
 	}
@@ -176,6 +194,18 @@ func (n *Network) puzzleDim() int {
 	return 0
 }
 
+// writeInput sets an input of whole numbers, if the program has it: one of a single segment needs no "last".
+func writeInput(bindings map[string]device.Array, name string, x []int32) error {
+	a, ok := bindings[name]
+	if !ok {
+		return nil
+	}
+	if err := device.WriteInts(a, 0, x); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
 // gatherPuzzles copies the table's rows of the given puzzles into the program's input.
 func (n *Network) gatherPuzzles(bindings map[string]device.Array, ids []int32) error {
 	into, ok := bindings["puzzle"]
@@ -183,12 +213,11 @@ func (n *Network) gatherPuzzles(bindings map[string]device.Array, ids []int32) e
 		return nil
 	}
 	table, dim := n.parameters[model.PuzzleTable], n.puzzleDim()
-	row := make([]byte, 4*dim)
 	for i, id := range ids {
-		if err := table.Read(int(id)*dim, row); err != nil {
+		if err := table.Read(int(id)*dim, n.puzzle); err != nil {
 			return fmt.Errorf("puzzle identifier %d: %w", id, err)
 		}
-		if err := into.Write(i*dim, row); err != nil {
+		if err := into.Write(i*dim, n.puzzle); err != nil {
 			return fmt.Errorf("puzzle identifier %d: %w", id, err)
 		}
 	}

@@ -70,7 +70,7 @@ func newSampled(spec *v1alpha1.HRMTrainingJobSpec, d *dataset.Dataset) (Source, 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfiguration, err)
 	}
-	return &sampled{data: d, sampler: sampler}, nil
+	return &sampled{data: d, sampler: sampler, batch: newBatch(int(spec.Training.GlobalBatchSize), d.SeqLen)}, nil
 }
 
 // prepareEvaluation allocates the evaluator, if there is something to evaluate on.
@@ -128,11 +128,7 @@ func (r *run) firstState(ctx context.Context) (*State, apiprogress.Checkpoint, e
 func (r *run) restore(ctx context.Context, state *State, from apiprogress.Checkpoint) error {
 	r.journal = progress.ResumeJournal(nil, 0)
 	if len(state.Carry) == 0 {
-		weights, err := ModelWeights(*state)
-		if err != nil {
-			return err
-		}
-		return r.network.SetWeights(weights)
+		return r.network.SetWeights(ModelWeights(*state))
 	}
 	if err := r.trainer.restore(*state); err != nil {
 		return fmt.Errorf("%w: go on from %s: %w: train into another place, or remove that one", ErrConfiguration, from.URI, err)

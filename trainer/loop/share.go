@@ -120,11 +120,11 @@ func (t *Trainer) replicas(ctx context.Context) error {
 func (t *Trainer) fingerprint() ([]byte, error) {
 	sum := sha256.New()
 	add := func(_ string, a device.Array) error {
-		raw := make([]byte, a.Len()*a.DType().Size())
-		if err := a.Read(0, raw); err != nil {
+		raw, err := contents(a)
+		if err != nil {
 			return err
 		}
-		_, err := sum.Write(raw)
+		_, err = sum.Write(raw)
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.network.parameters)) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
+	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/optim"
 )
 
@@ -38,7 +39,8 @@ func (t *Trainer) export(ctx context.Context) (State, error) {
 		return s, err
 	}
 	for name, x := range moments.Moments {
-		s.Optimizer[name] = checkpoint.Float32Tensor(x, len(x))
+		// x is a copy already, and nobody else's.
+		s.Optimizer[name] = checkpoint.Tensor{DType: checkpoint.F32, Shape: []int{len(x)}, Data: device.Bytes(x)}
 	}
 	s.Optimizer["step"] = checkpoint.Int32Tensor([]int32{int32(moments.Step)}, 1)
 	return s, nil
@@ -50,8 +52,8 @@ func (t *Trainer) exportWeights(s *State) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range t.network.Model.Parameters {
-		s.Model[OfficialPrefix+p.Name] = checkpoint.Float32Tensor(weights[p.Name], p.Shape...)
+	for name, tensor := range weights {
+		s.Model[OfficialPrefix+name] = tensor
 	}
 	return nil
 }
@@ -64,13 +66,13 @@ func (t *Trainer) exportCarry(ctx context.Context) (map[string]checkpoint.Tensor
 		"labels":  checkpoint.Int32Tensor(c.labels, b, len(c.labels)/b),
 		"puzzles": checkpoint.Int32Tensor(c.puzzles, b),
 		"steps":   checkpoint.Int32Tensor(c.steps, b),
-		"halted":  checkpoint.Int32Tensor(flags(c.halted), b),
+		"halted":  checkpoint.Int32Tensor(bits(c.halted), b),
 		"window":  bytesTensor(encodeSums(t.window.values())),
 	}
 	for _, name := range carried {
 		a := t.arrays[name]
-		raw := make([]byte, a.Len()*a.DType().Size())
-		if err := a.Read(0, raw); err != nil {
+		raw, err := contents(a)
+		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
 		all, err := t.group.AllGather(ctx, raw)
@@ -94,11 +96,7 @@ func (t *Trainer) exportCarry(ctx context.Context) (map[string]checkpoint.Tensor
 
 // restore puts an exported state back, of the carry this rank's rows. After an error the trainer is not to be used.
 func (t *Trainer) restore(s State) error {
-	weights, err := ModelWeights(s)
-	if err != nil {
-		return err
-	}
-	if err := t.network.SetWeights(weights); err != nil {
+	if err := t.network.SetWeights(ModelWeights(s)); err != nil {
 		return err
 	}
 	moments := optim.AdamATan2State{Moments: map[string][]float32{}}
@@ -106,9 +104,11 @@ func (t *Trainer) restore(s State) error {
 		if name == "step" {
 			continue
 		}
-		if moments.Moments[name], err = tensor.Float32s(); err != nil {
+		x, err := tensor.Float32s()
+		if err != nil {
 			return fmt.Errorf("optimizer state %s: %w", name, err)
 		}
+		moments.Moments[name] = x
 	}
 	count, err := s.Optimizer["step"].Int32s()
 	if err != nil || len(count) != 1 {
@@ -158,17 +158,13 @@ func (t *Trainer) restoreCarry(list map[string]checkpoint.Tensor) error {
 	return nil
 }
 
-// ModelWeights decodes a checkpoint's weights, under the official names without their prefix.
-func ModelWeights(s State) (map[string][]float32, error) {
-	weights := map[string][]float32{}
+// ModelWeights returns a checkpoint's weights, under the official names without their prefix.
+func ModelWeights(s State) map[string]checkpoint.Tensor {
+	weights := map[string]checkpoint.Tensor{}
 	for _, name := range slices.Sorted(maps.Keys(s.Model)) {
-		x, err := s.Model[name].Float32s()
-		if err != nil {
-			return nil, fmt.Errorf("weights %s: %w", name, err)
-		}
-		weights[strings.TrimPrefix(strings.TrimPrefix(name, "_orig_mod."), OfficialPrefix)] = x
+		weights[strings.TrimPrefix(strings.TrimPrefix(name, "_orig_mod."), OfficialPrefix)] = s.Model[name]
 	}
-	return weights, nil
+	return weights
 }
 
 func bytesTensor(raw []byte) checkpoint.Tensor {

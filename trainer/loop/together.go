@@ -47,7 +47,7 @@ func (e *Evaluator) counts(ctx context.Context, d *dataset.Dataset, draws []data
 	if rows == 0 || ctx.Err() != nil {
 		return nil, nil
 	}
-	answers, err := e.Predict(ctx, fill(d, draws), rows)
+	answers, err := e.Predict(ctx, readBatch(d, draws), rows)
 	if err != nil {
 		return nil, err
 	}

@@ -63,6 +63,13 @@ type Trainer struct {
 	random *rand.PCG
 	step   int64
 	window Window
+
+	// Memory that every step uses again. The outcome and the gradients of the puzzle rows [batch, dim] are those of the
+	// whole batch; packed is what this rank tells the others of them; halted and last are inputs of its own rows.
+	outcome        *Outcome
+	puzzleGradient []float32
+	packed         []float32
+	halted, last   []int32
 }
 
 // NewTrainer returns the trainer of a single process at step 0: zero moments, and every row of the carry waiting for its
@@ -96,6 +103,7 @@ func newTrainer(n *Network, source Source, seqLen int, h Hyperparameters, group 
 		t.sign = &optim.SparseSignSGD{Device: n.Device, Table: n.parameters[model.PuzzleTable], Dim: dim, WeightDecay: h.PuzzleWeightDecay}
 	}
 	t.carry = newCarry(h.Batch, seqLen)
+	t.outcome, t.puzzleGradient = newOutcome(h.Batch), make([]float32, h.Batch*n.puzzleDim())
 	return t, nil
 }
 
@@ -129,22 +137,21 @@ func (t *Trainer) Step(ctx context.Context) error {
 		return fmt.Errorf("step %d: %w", t.step+1, cause(ctx, err))
 	}
 	t.watch.lap(partCompute)
-	outcome, puzzleGradient, err := t.gather(ctx)
-	if err != nil {
+	if err := t.gather(ctx); err != nil {
 		return fmt.Errorf("step %d: %w", t.step+1, err)
 	}
-	if !outcome.finite() {
+	if !t.outcome.finite() {
 		return &NotFiniteError{Step: t.step + 1}
 	}
 	if err := t.group.AllReduce(ctx, t.gradients); err != nil {
 		return fmt.Errorf("step %d: gradients: %w", t.step+1, err)
 	}
 	t.watch.lap(partAllReduce)
-	t.halt(outcome)
+	t.halt(t.outcome)
 	t.step++
-	t.window.add(outcome, t.carry.halted, t.carry.steps)
+	t.window.add(t.outcome, t.carry.halted, t.carry.steps)
 	defer t.watch.lap(partCompute)
-	return t.update(puzzleGradient)
+	return t.update()
 }
 
 // cause is the reason of an error that came because ctx has ended.
@@ -155,45 +162,42 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// gather returns the outcome and the gradients of the puzzle rows [batch, dim] of the whole batch.
-func (t *Trainer) gather(ctx context.Context) (Outcome, []float32, error) {
-	own, err := readOutcome(t.arrays, t.rows())
-	if err != nil {
-		return Outcome{}, nil, err
+// gather fills in the outcome and the gradients of the puzzle rows, those of the whole batch.
+func (t *Trainer) gather(ctx context.Context) error {
+	if err := t.outcome.read(t.arrays, t.from, t.to); err != nil {
+		return err
 	}
-	dim := 0
-	var gradient []float32
-	if t.sign != nil {
-		dim = t.sign.Dim
-		if gradient, err = device.ReadFloats(t.arrays["grad/puzzle"], 0, t.rows()*dim); err != nil {
-			return Outcome{}, nil, fmt.Errorf("gradient of the puzzle rows: %w", err)
+	dim := t.network.puzzleDim()
+	own := t.puzzleGradient[t.from*dim : t.to*dim]
+	if dim > 0 {
+		if err := device.ReadFloatsInto(own, t.arrays["grad/puzzle"], 0); err != nil {
+			return fmt.Errorf("gradient of the puzzle rows: %w", err)
 		}
 	}
 	if t.group.Size() == 1 {
-		return own, gradient, nil
+		return nil
 	}
-	var packed []float32
-	for _, field := range own.fields() {
-		packed = append(packed, *field...)
+	fields := t.outcome.fields()
+	t.packed = t.packed[:0]
+	for _, field := range fields {
+		t.packed = append(t.packed, field[t.from:t.to]...)
 	}
-	all, err := t.group.AllGather(ctx, device.EncodeFloats(device.Float32, append(packed, gradient...)))
+	t.packed = append(t.packed, own...)
+	all, err := t.group.AllGather(ctx, device.Bytes(t.packed))
 	if err != nil {
-		return Outcome{}, nil, fmt.Errorf("losses: %w", err)
+		return fmt.Errorf("losses: %w", err)
 	}
-	var outcome Outcome
-	gradient = gradient[:0]
 	for rank, raw := range all {
 		from, to := collective.Share(t.hyper.Batch, rank, t.group.Size())
-		x, fields := device.DecodeFloats(device.Float32, raw), outcome.fields()
-		if n := to - from; len(x) != n*(len(fields)+dim) {
-			return Outcome{}, nil, fmt.Errorf("rank %d sent %d numbers for %d rows: it runs another version", rank, len(x), n)
+		if have, n := len(raw)/device.Float32.Size(), to-from; have != n*(len(fields)+dim) {
+			return fmt.Errorf("rank %d sent %d numbers for %d rows: it runs another version", rank, have, n)
 		}
 		for _, field := range fields {
-			*field, x = append(*field, x[:to-from]...), x[to-from:]
+			raw = raw[copy(device.Bytes(field[from:to]), raw):]
 		}
-		gradient = append(gradient, x...)
+		copy(device.Bytes(t.puzzleGradient[from*dim:to*dim]), raw)
 	}
-	return outcome, gradient, nil
+	return nil
 }
 
 // admit gives the rows that have halted their row of a new batch, and counts the segment that is about to run.
@@ -212,20 +216,21 @@ func (c *carry) admit(b Batch) {
 
 // load writes this rank's rows of the carry to the device. Rows that had halted are reset there, by the program.
 func (t *Trainer) load() error {
-	last := make([]bool, t.rows())
-	for i := range last {
-		last[i] = int(t.carry.steps[t.from+i]) >= t.hyper.MaxSegments
-	}
 	c, width := &t.carry, len(t.carry.tokens)/t.hyper.Batch
-	for name, x := range map[string][]int32{
-		"tokens": c.tokens[t.from*width : t.to*width], "labels": c.labels[t.from*width : t.to*width],
-		"halted": flags(c.halted[t.from:t.to]), "last": flags(last),
+	t.halted, t.last = t.halted[:0], t.last[:0]
+	for i := t.from; i < t.to; i++ {
+		t.halted = append(t.halted, bit(c.halted[i]))
+		t.last = append(t.last, bit(int(c.steps[i]) >= t.hyper.MaxSegments))
+	}
+	for _, in := range [...]struct {
+		name string
+		x    []int32
+	}{
+		{"tokens", c.tokens[t.from*width : t.to*width]}, {"labels", c.labels[t.from*width : t.to*width]},
+		{"halted", t.halted}, {"last", t.last},
 	} {
-		// A program of one segment needs no "last".
-		if a, ok := t.arrays[name]; ok {
-			if err := device.WriteInts(a, 0, x); err != nil {
-				return fmt.Errorf("write %s: %w", name, err)
-			}
+		if err := writeInput(t.arrays, in.name, in.x); err != nil {
+			return err
 		}
 	}
 	return t.network.gatherPuzzles(t.arrays, c.puzzles[t.from:t.to])
@@ -233,7 +238,7 @@ func (t *Trainer) load() error {
 
 // halt decides which rows are done with their example. Random numbers are drawn for every row, whether it needs them
 // or not, so that one row's course does not move another's.
-func (t *Trainer) halt(o Outcome) {
+func (t *Trainer) halt(o *Outcome) {
 	random := rand.New(t.random)
 	for i := range t.carry.halted {
 		minimum := model.ExplorationMinimum(random.Float64(), random.IntN(max(1, t.hyper.MaxSegments-1)), t.hyper.Exploration)
@@ -242,14 +247,14 @@ func (t *Trainer) halt(o Outcome) {
 }
 
 // update changes the weights by the gradients of the step that has just been counted.
-func (t *Trainer) update(puzzleGradient []float32) error {
+func (t *Trainer) update() error {
 	if err := t.adam.Step(t.learningRate(t.hyper.LearningRate)); err != nil {
 		return fmt.Errorf("step %d: %w", t.step, err)
 	}
 	if t.sign == nil {
 		return nil
 	}
-	if err := t.sign.Step(t.carry.puzzles, puzzleGradient, t.learningRate(t.hyper.PuzzleLearningRate)); err != nil {
+	if err := t.sign.Step(t.carry.puzzles, t.puzzleGradient, t.learningRate(t.hyper.PuzzleLearningRate)); err != nil {
 		return fmt.Errorf("step %d: %w", t.step, err)
 	}
 	return nil
@@ -260,12 +265,19 @@ func (t *Trainer) learningRate(base float64) float64 {
 	return optim.LearningRate(t.step, base, t.hyper.WarmupSteps, t.hyper.TotalSteps, t.hyper.MinLearningRateRatio)
 }
 
-func flags(b []bool) []int32 {
-	out := make([]int32, len(b))
-	for i, set := range b {
-		if set {
-			out[i] = 1
-		}
+// bit is a flag as programs and checkpoints have it.
+func bit(set bool) int32 {
+	if set {
+		return 1
+	}
+	return 0
+}
+
+// bits are flags as programs and checkpoints have them.
+func bits(flags []bool) []int32 {
+	out := make([]int32, len(flags))
+	for i, set := range flags {
+		out[i] = bit(set)
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -125,7 +126,7 @@ func tapeMachine(t *testing.T, m *Model, rows int, arrays map[string]device.Arra
 // randomArrays binds everything that a program names: small random parameters, inputs in range, zeros elsewhere.
 func randomArrays(p *device.Program, parameters []Parameter, rows int) map[string]device.Array {
 	random := rand.New(rand.NewPCG(1, 2))
-	initial := Initialize(parameters, 7)
+	initial := maps.Collect(InitialValues(parameters, 7))
 	arrays := map[string]device.Array{}
 	for _, v := range p.Values {
 		if v.Role == device.Temporary {
@@ -232,8 +233,8 @@ func checkPlan(t *testing.T, name string, p *device.Program) {
 	}
 }
 
-func TestInitializeHasTheStandardDeviationAskedFor(t *testing.T) {
-	x := Initialize([]Parameter{{Name: "w", Shape: []int{400, 500}, Std: 0.25}}, 3)["w"]
+func TestInitialValuesHaveTheStandardDeviationAskedFor(t *testing.T) {
+	x := maps.Collect(InitialValues([]Parameter{{Name: "w", Shape: []int{400, 500}, Std: 0.25}}, 3))["w"]
 	var sum, squares, largest float64
 	for _, v := range x {
 		sum += float64(v)

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"iter"
 	"math"
 	"math/rand/v2"
 )
@@ -12,23 +13,29 @@ var truncatedStd = func() float64 {
 	return math.Sqrt(1 - 4*density/mass)
 }()
 
-// Initialize draws the initial values of all parameters: normal, cut at two standard deviations of the uncut
-// distribution, which is scaled so that the cut one has the standard deviation that is asked for. Every tensor has a
-// random stream of its own, so that adding one does not change the others.
-func Initialize(parameters []Parameter, seed int64) map[string][]float32 {
-	out := make(map[string][]float32, len(parameters))
-	for i, p := range parameters {
-		random := rand.New(rand.NewPCG(uint64(seed), uint64(i)))
-		values := make([]float32, p.Elements())
-		for j := range values {
-			values[j] = p.Constant
-			if p.Std > 0 {
-				values[j] = float32(truncatedNormal(random) / truncatedStd * p.Std)
+// InitialValues draws the initial values of the parameters, one after the other, by name: normal, cut at two standard
+// deviations of the uncut distribution, which is scaled so that the cut one has the standard deviation that is asked for.
+// Every tensor has a random stream of its own, so that adding one does not change the others. They are not held here:
+// whoever puts them to use one by one never has all of them in memory.
+func InitialValues(parameters []Parameter, seed int64) iter.Seq2[string, []float32] {
+	return func(yield func(string, []float32) bool) {
+		for i, p := range parameters {
+			if !yield(p.Name, p.draw(rand.New(rand.NewPCG(uint64(seed), uint64(i))))) {
+				return
 			}
 		}
-		out[p.Name] = values
 	}
-	return out
+}
+
+func (p Parameter) draw(random *rand.Rand) []float32 {
+	values := make([]float32, p.Elements())
+	for i := range values {
+		values[i] = p.Constant
+		if p.Std > 0 {
+			values[i] = float32(truncatedNormal(random) / truncatedStd * p.Std)
+		}
+	}
+	return values
 }
 
 func truncatedNormal(random *rand.Rand) float64 {

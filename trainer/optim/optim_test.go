@@ -39,13 +39,25 @@ func TestLearningRate(t *testing.T) {
 	}
 }
 
-func TestGroupRowsSumsRepeatedIDs(t *testing.T) {
-	rows, sums := GroupRows([]int32{7, 2, 7}, []float32{1, 2, 3, 4, 10, 20}, 2)
-	if diff := cmp.Diff([]int32{2, 7}, rows); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff([]float32{3, 4, 11, 22}, sums); diff != "" {
-		t.Error(diff)
+// Batches follow each other in the same memory: nothing of one is left in the next.
+func TestSparseSignSGDSumsRepeatedIDs(t *testing.T) {
+	s := &SparseSignSGD{Dim: 2}
+	for _, c := range []struct {
+		ids             []int32
+		gradients, sums []float32
+		rows            []int32
+	}{
+		{ids: []int32{7, 2, 7}, gradients: []float32{1, 2, 3, 4, 10, 20}, rows: []int32{2, 7}, sums: []float32{3, 4, 11, 22}},
+		{ids: []int32{9, 1, 5}, gradients: []float32{1, 2, 3, 4, 5, 6}, rows: []int32{1, 5, 9}, sums: []float32{3, 4, 5, 6, 1, 2}},
+		{ids: []int32{4, 4, 4}, gradients: []float32{1, 2, 1, 2, 1, 2}, rows: []int32{4}, sums: []float32{3, 6}},
+	} {
+		s.group(c.ids, c.gradients)
+		if diff := cmp.Diff(c.rows, s.rows); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff(c.sums, s.sums); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 

@@ -13,6 +13,10 @@ type SparseSignSGD struct {
 	Table       device.Array
 	Dim         int
 	WeightDecay float64
+
+	// rows are the distinct ids of the last step, ascending, and sums their gradients.
+	rows []int32
+	sums []float32
 }
 
 // Step sums the gradients [len(ids), Dim] of repeated ids, in the batch's order, and updates each distinct row once.
@@ -20,26 +24,27 @@ func (s *SparseSignSGD) Step(ids []int32, gradients []float32, learningRate floa
 	if len(gradients) != len(ids)*s.Dim {
 		return fmt.Errorf("update puzzle table: %d gradient elements for %d ids of %d", len(gradients), len(ids), s.Dim)
 	}
-	rows, sums := GroupRows(ids, gradients, s.Dim)
-	if err := s.Device.SignSGD(s.Table, rows, sums, learningRate, s.WeightDecay); err != nil {
+	s.group(ids, gradients)
+	if err := s.Device.SignSGD(s.Table, s.rows, s.sums, learningRate, s.WeightDecay); err != nil {
 		return fmt.Errorf("update puzzle table: %w", err)
 	}
 	return nil
 }
 
-// GroupRows returns the distinct ids in ascending order with the sum of each one's gradients. Sums are taken in the
-// batch's order, so that they do not depend on how the batch was split among processes.
-func GroupRows(ids []int32, gradients []float32, dim int) (rows []int32, sums []float32) {
-	rows = slices.Clone(ids)
-	slices.Sort(rows)
-	rows = slices.Compact(rows)
-	sums = make([]float32, len(rows)*dim)
+// group finds the distinct ids and the sum of each one's gradients. Sums are taken in the batch's order, so that they do
+// not depend on how the batch was split among processes.
+func (s *SparseSignSGD) group(ids []int32, gradients []float32) {
+	s.rows = append(s.rows[:0], ids...)
+	slices.Sort(s.rows)
+	s.rows = slices.Compact(s.rows)
+	n := len(s.rows) * s.Dim
+	s.sums = slices.Grow(s.sums[:0], n)[:n]
+	clear(s.sums)
 	for i, id := range ids {
-		at, _ := slices.BinarySearch(rows, id)
-		sum := sums[at*dim : (at+1)*dim]
-		for d, g := range gradients[i*dim : (i+1)*dim] {
+		at, _ := slices.BinarySearch(s.rows, id)
+		sum := s.sums[at*s.Dim : (at+1)*s.Dim]
+		for d, g := range gradients[i*s.Dim : (i+1)*s.Dim] {
 			sum[d] += g
 		}
 	}
-	return rows, sums
 }

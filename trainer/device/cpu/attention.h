@@ -2,7 +2,7 @@
 // Scores live in scratch for HRM_QUERIES rows at a time, so that memory grows with T and not with T². The backward pass
 // recomputes the probabilities from the log-sum-exp.
 //
-//	qkv [T, 3D], out [T, D], lse [h, T]; d = D/h, dp and Tp are d and T rounded up to whole vectors.
+//	qkv [T, 3D], out [Q, D], lse [h, Q] (Q = T if all positions ask); d = D/h, dp and Tp are d and T rounded up to whole vectors.
 
 // turn applies the rotation of RoPE to a head's row x [d] (backwards if sign is -1).
 INLINE void turn(float *x, int half, const float *cosine, const float *sine, float sign) {
@@ -14,19 +14,18 @@ INLINE void turn(float *x, int half, const float *cosine, const float *sine, flo
 }
 
 // turn_short is turn for a head as wide as a vector, whose halves then change places in a register.
-INLINE void turn_short(float *x, const float *cosine, const float *sine, float sign) {
+INLINE vf turn_short(vf v, const float *cosine, const float *sine, float sign) {
 	vi other;
 	vf signs;
 	for (int i = 0; i < L; i++) other[i] = (i + L / 2) % L, signs[i] = i < L / 2 ? -sign : sign;
-	vf v = load(x);
-	store(x, v * load_twice(cosine) + __builtin_shuffle(v, other) * load_twice(sine) * signs);
+	return v * load_twice(cosine) + __builtin_shuffle(v, other) * load_twice(sine) * signs;
 }
 
 // turn_row turns a head's row x [d] by the angles of position t.
 INLINE void turn_row(const hrm_attention_shape *s, float *x, int half, int t, float sign) {
 	const float *c = s->rope + (long)t * half, *n = s->rope + (long)(s->positions + t) * half;
 	if (2 * half == L) {
-		turn_short(x, c, n, sign);
+		store(x, turn_short(load(x), c, n, sign));
 		return;
 	}
 	if (half % L) {
@@ -98,7 +97,7 @@ INLINE float softmax(float *row, int Tp, vf padding, float *total) {
 }
 
 INLINE void attention_typed(const hrm_attention_shape *s, const void *qkv, void *out, float *lse, float *scratch, int bf) {
-	int T = s->positions, D = s->width, d = D / s->heads, dp = ROUND_UP(d), Tp = ROUND_UP(T);
+	int T = s->positions, Q = s->queries, D = s->width, d = D / s->heads, dp = ROUND_UP(d), Tp = ROUND_UP(T);
 	float *q = scratch, *k = q + (long)T * dp, *v = k + (long)T * dp, *kt = v + (long)T * dp, *scores = kt + (long)dp * Tp;
 	float *o = scores + (long)HRM_QUERIES * Tp;
 	float total[HRM_QUERIES];
@@ -108,10 +107,10 @@ INLINE void attention_typed(const hrm_attention_shape *s, const void *qkv, void 
 		load_head(s, qkv, D + (long)h * d, 3L * D, k, s->rope != 0, 1, bf);
 		load_head(s, qkv, 2L * D + (long)h * d, 3L * D, v, 0, 1, bf);
 		transpose(k, T, dp, kt, Tp);
-		for (int first = 0; first < T; first += HRM_QUERIES) {
-			int n = T - first < HRM_QUERIES ? T - first : HRM_QUERIES;
+		for (int first = 0; first < Q; first += HRM_QUERIES) {
+			int n = Q - first < HRM_QUERIES ? Q - first : HRM_QUERIES;
 			matmul(n, Tp, d, q + (long)first * dp, dp, 1, kt, Tp, scores, Tp, 0);
-			for (int i = 0; i < n; i++) lse[(long)h * T + first + i] = softmax(scores + (long)i * Tp, Tp, pad, total + i);
+			for (int i = 0; i < n; i++) lse[(long)h * Q + first + i] = softmax(scores + (long)i * Tp, Tp, pad, total + i);
 			matmul(n, dp, T, scores, Tp, 1, v, dp, o, dp, 0);
 			for (int i = 0; i < n; i++) {
 				float share = 1 / total[i];

@@ -11,6 +11,8 @@
 // nearest cache however long the sequence.
 
 #define LOG2E 1.44269504f
+// NOTHING is the maximum of no scores.
+#define NOTHING -1e30f
 
 // extents are the sizes of one head: wide and dp are pairs and d rounded up to whole vectors, halves the pairs of positions.
 typedef struct {
@@ -23,15 +25,43 @@ INLINE extents extents_of(const hrm_attention_shape *s) {
 	return (extents){s->positions, ROUND_UP(s->positions), d, ROUND_UP(d), pairs, ROUND_UP(pairs), (s->positions + 1) / 2, 1 / sqrtf(d)};
 }
 
+// turned reads two halves of a head's row x, L elements at i of each, and writes them turned by the angles of position t.
+INLINE void turned(const hrm_attention_shape *s, const uint16_t *x, uint16_t *to, int i, int half, int t, int rope) {
+	vf a = widen(*(const vh_mem *)(x + i)), b = widen(*(const vh_mem *)(x + i + half)), c = a, d = b;
+	if (rope) {
+		vf cosine = load(s->rope + (long)t * half + i), sine = load(s->rope + (long)(s->positions + t) * half + i);
+		c = a * cosine - b * sine;
+		d = b * cosine + a * sine;
+	}
+	*(vh_mem *)(to + i) = narrow(c);
+	*(vh_mem *)(to + i + half) = narrow(d);
+}
+
+// turned_short is turned for a whole row that is one vector.
+INLINE void turned_short(const hrm_attention_shape *s, const uint16_t *x, uint16_t *to, int t, int rope) {
+	vf v = widen(*(const vh_mem *)x);
+	if (rope) v = turn_short(v, s->rope + (long)t * (L / 2), s->rope + (long)(s->positions + t) * (L / 2), 1);
+	*(vh_mem *)to = narrow(v);
+}
+
+// turned_odd is turned for a whole row whose halves are no whole vectors.
+INLINE void turned_odd(const hrm_attention_shape *s, const extents *e, const uint16_t *x, uint16_t *to, int t, int rope) {
+	float wide[e->dp];
+	for (int i = 0; i < e->d; i += L) store(wide + i, load_act(x, i, e->d - i, 1));
+	if (rope) turn_row(s, wide, e->d / 2, t, 1);
+	for (int i = 0; i < e->dp; i += L) *(vh_mem *)(to + i) = narrow(load(wide + i));
+}
+
 // load_rows reads one head of src (stride elements apart), turned if rope is set, as rows [T, wide].
 INLINE void load_rows(const hrm_attention_shape *s, const extents *e, const uint16_t *src, long stride, float *dst, int rope) {
+	int half = e->d / 2, even = e->d % (2 * L) == 0;
 	for (int t = 0; t < e->T; t++) {
+		const uint16_t *x = src + t * stride;
 		uint16_t *to = (uint16_t *)(dst + (long)t * e->wide);
-		float x[e->dp];
-		for (int i = 0; i < e->d; i += L) store(x + i, load_act(src, t * stride + i, e->d - i, 1));
-		if (rope) turn_row(s, x, e->d / 2, t, 1);
-		for (int i = 0; i < e->dp; i += L) store_act(to, i, L, load(x + i), 1);
-		for (int i = e->dp; i < 2 * e->wide; i += L) store_act(to, i, L, splat(0), 1);
+		for (int i = 0; even && i < half; i += L) turned(s, x, to, i, half, t, rope);
+		if (e->d == L) turned_short(s, x, to, t, rope);
+		else if (!even) turned_odd(s, e, x, to, t, rope);
+		for (int i = e->dp; i < 2 * e->wide; i += L) *(vh_mem *)(to + i) = (vh){};
 	}
 }
 
@@ -55,36 +85,42 @@ INLINE void down(const extents *e, const float *rows, float *dst) {
 	}
 }
 
-// attend_block replaces a row of n scores by 2^(scale*score - *top) in bfloat16, *top being the largest exponent so far,
-// adds their sum to *total, and returns by what the earlier part of both sums has to be multiplied.
-INLINE float attend_block(float *row, int n, float scale, vf pad, float *top, float *total) {
-	vf most = load(row + n - L) * scale + pad;
-	store(row + n - L, most);
-	for (int j = 0; j < n - L; j += L) {
-		vf x = load(row + j) * scale;
-		store(row + j, x);
-		most = vmax(most, x);
-	}
+// attend_block replaces a row of n scores by 2^(scale*(score - *top)) in bfloat16, *top being the largest score so far, adds
+// their sum to *total, and returns by what the earlier part of both sums has to be multiplied.
+INLINE float attend_block(float *row, int n, float scale, float *top, float *total) {
+	vf most = load(row);
+	for (int j = L; j < n; j += L) most = vmax(most, load(row + j));
 	float before = *top, now = max_lanes(most);
 	if (now < before) now = before;
-	vf sum = splat(0);
+	vf sum = splat(0), shift = splat(now * scale);
 	for (int j = 0; j < n; j += L) {
-		vf p = vexp2(load(row + j) - now);
+		vf p = vexp2(load(row + j) * scale - shift);
 		sum += p;
-		store_act(row, j, L, p, 1);
+		*(vh_mem *)((uint16_t *)row + j) = narrow(p);
 	}
-	float keep = exp2f(before - now);
+	float keep = before == NOTHING ? 0 : exp2f((before - now) * scale);
 	*total = *total * keep + sum_lanes(sum);
 	*top = now;
 	return keep;
 }
 
+// finish divides n rows of sums o by their totals into out, and writes their log-sum-exp.
+INLINE void finish(const extents *e, int n, const float *top, const float *total, const float *o, uint16_t *out, long stride, float *lse) {
+	for (int i = 0; i < n; i += L) store_act(lse, i, n - i, load(top + i) * e->scale + vlog(load(total + i)), 0);
+	for (int i = 0; i < n; i++) {
+		float share = 1 / total[i];
+		for (int j = 0; j < e->d; j += L) store_act(out, i * stride + j, e->d - j, share * load(o + (long)i * e->dp + j), 1);
+	}
+}
+
 static void attention_bf16(const hrm_attention_shape *s, const uint16_t *qkv, uint16_t *out, float *lse, float *scratch) {
 	extents e = extents_of(s);
-	int D = s->width;
+	int D = s->width, Q = s->queries;
+	vf pad = padding(e.T, e.Tp);
 	float *q = scratch, *k = q + (long)e.T * e.wide, *kt = k + (long)e.T * e.wide, *v = kt + (long)e.wide * e.Tp;
 	float *scores = v + (long)e.halves * e.dp, *o = scores + (long)HRM_QUERIES * HRM_KEYS;
-	float top[HRM_QUERIES], total[HRM_QUERIES];
+	float top[HRM_QUERIES] = {0}, total[HRM_QUERIES];
+	for (int i = 0; i < HRM_QUERIES; i++) total[i] = 1;
 	for (int h = 0; h < s->heads; h++) {
 		const uint16_t *head = qkv + (long)h * e.d;
 		load_rows(s, &e, head + 2L * D, 3L * D, k, 0);
@@ -92,25 +128,21 @@ static void attention_bf16(const hrm_attention_shape *s, const uint16_t *qkv, ui
 		load_rows(s, &e, head + D, 3L * D, k, s->rope != 0);
 		across(&e, k, kt);
 		load_rows(s, &e, head, 3L * D, q, s->rope != 0);
-		for (int first = 0; first < e.T; first += HRM_QUERIES) {
-			int n = e.T - first < HRM_QUERIES ? e.T - first : HRM_QUERIES;
-			for (int i = 0; i < n; i++) top[i] = -1e30f, total[i] = 0;
+		for (int first = 0; first < Q; first += HRM_QUERIES) {
+			int n = Q - first < HRM_QUERIES ? Q - first : HRM_QUERIES;
+			for (int i = 0; i < n; i++) top[i] = NOTHING, total[i] = 0;
 			for (int key = 0; key < e.Tp; key += HRM_KEYS) {
 				int keys = e.Tp - key < HRM_KEYS ? e.Tp - key : HRM_KEYS, last = key + keys == e.Tp;
 				matmul_pairs(n, keys, e.pairs, q + (long)first * e.wide, e.wide, 1, kt + key, e.Tp, scores, HRM_KEYS, 0);
-				vf pad = last ? padding(e.T, e.Tp) : splat(0);
 				for (int i = 0; i < n; i++) {
-					float keep = attend_block(scores + (long)i * HRM_KEYS, keys, e.scale * LOG2E, pad, top + i, total + i);
+					float *row = scores + (long)i * HRM_KEYS;
+					if (last) store(row + keys - L, load(row + keys - L) + pad);
+					float keep = attend_block(row, keys, e.scale * LOG2E, top + i, total + i);
 					for (int j = 0; key && j < e.dp; j += L) store(o + (long)i * e.dp + j, keep * load(o + (long)i * e.dp + j));
 				}
 				matmul_pairs(n, e.dp, last ? e.halves - key / 2 : keys / 2, scores, HRM_KEYS, 1, v + (long)(key / 2) * e.dp, e.dp, o, e.dp, key > 0);
 			}
-			for (int i = 0; i < n; i++) {
-				lse[(long)h * e.T + first + i] = top[i] / LOG2E + logf(total[i]);
-				float share = 1 / total[i];
-				for (int j = 0; j < e.d; j += L)
-					store_act(out, (long)(first + i) * D + (long)h * e.d + j, e.d - j, share * load(o + (long)i * e.dp + j), 1);
-			}
+			finish(&e, n, top, total, o, out + (long)first * D + (long)h * e.d, D, lse + (long)h * Q + first);
 		}
 	}
 }

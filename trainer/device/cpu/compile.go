@@ -18,8 +18,9 @@ import (
 // halfRoot is 1/sqrt(2) as the official code writes it.
 const halfRoot = 0.707106781
 
-// sliceBytes is the arena that a slice should have: about what stays near a core.
-const sliceBytes = 3 << 20
+// sliceProductRows is how many rows the products of a slice should have: enough that reading the weights, and adding to
+// their gradients, is little beside the arithmetic, and few enough that activations stay near the core.
+const sliceProductRows = 328
 
 // maxSliceRows bounds slices of tiny models.
 const maxSliceRows = 16
@@ -106,6 +107,18 @@ func weighs(o device.Opcode) bool { return o == device.OpLinear || o == device.O
 
 func multiplies(o device.Opcode) bool { return weighs(o) || o == device.OpLinearGradWeight }
 
+// productRows is the largest number of rows of a product, per row of the batch.
+func productRows(p *device.Program) int {
+	most := 0
+	for i := range p.Instructions {
+		if ins := &p.Instructions[i]; multiplies(ins.Op) {
+			a := &p.Values[ins.In[0]]
+			most = max(most, a.Elements()/last(a))
+		}
+	}
+	return most
+}
+
 func check(p *device.Program) error {
 	if err := p.Check(); err != nil {
 		return err
@@ -131,7 +144,7 @@ func (d *Device) Compile(p *device.Program) (device.Executable, error) {
 	x := &executable{device: d, program: p, plans: map[int]*plan{}, gradients: make([]int, len(p.Values))}
 	x.sliceRows = d.options.SliceRows
 	if x.sliceRows == 0 {
-		x.sliceRows = min(max(sliceBytes/max(p.ArenaBytes, 1), 1), maxSliceRows)
+		x.sliceRows = min(max(sliceProductRows/max(productRows(p), 1), 1), maxSliceRows)
 	}
 	x.c = (*C.hrm_program)(x.allocate(int(unsafe.Sizeof(C.hrm_program{}))))
 	x.c.kernels = d.kernels
@@ -240,7 +253,7 @@ func (x *executable) scale(ins *device.Instruction) float64 {
 func (x *executable) translateAttention(ins *device.Instruction, c *C.hrm_instruction, ropes map[[2]float64]*C.float) {
 	qkv := &x.program.Values[ins.In[0]]
 	t, dim := qkv.Shape[0], last(qkv)/3/ins.Attr.Heads
-	shape := C.hrm_attention_shape{positions: C.int(t), width: C.int(last(qkv) / 3), heads: C.int(ins.Attr.Heads)}
+	shape := C.hrm_attention_shape{positions: C.int(t), queries: C.int(t), width: C.int(last(qkv) / 3), heads: C.int(ins.Attr.Heads)}
 	x.scratchBytes = max(x.scratchBytes, int(C.hrm_attention_scratch(&shape)))
 	if ins.Attr.RoPETheta == 0 {
 		return

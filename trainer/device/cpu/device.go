@@ -25,6 +25,9 @@ type Device struct {
 	memory  *memory
 	workers *workers
 	closed  bool
+
+	adam     adamUpdate
+	adamTask func(worker int)
 }
 
 var _ device.Device = (*Device)(nil)
@@ -44,7 +47,9 @@ func New(o Options) (*Device, error) {
 	if k == nil {
 		return nil, fmt.Errorf("cpu device: HRM_CPU_ISA=%s: this processor or build has no such instruction set; want portable, avx2, avx512, avx512bf16, or leave it unset", isa)
 	}
-	return &Device{options: o, kernels: k, memory: &memory{blocks: map[*block]struct{}{}}, workers: newWorkers(o.Threads)}, nil
+	d := &Device{options: o, kernels: k, memory: &memory{blocks: map[*block]struct{}{}}, workers: newWorkers(o.Threads)}
+	d.adamTask = d.adamShare
+	return d, nil
 }
 
 // Name returns "cpu".

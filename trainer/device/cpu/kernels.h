@@ -12,10 +12,10 @@ typedef struct {
 	int tokens, vocabulary, softmax;
 } hrm_token_shape;
 
-// hrm_attention_shape: T positions of width D in h heads. rope is cos [T, D/h/2] then sin of the same shape, or null.
+// hrm_attention_shape: T positions of width D in h heads, of which the first queries ask (forward). rope is cos [T, D/h/2] then sin of the same shape, or null.
 // bf says that activations are bfloat16.
 typedef struct {
-	int positions, width, heads, bf;
+	int positions, queries, width, heads, bf;
 	const float *rope;
 } hrm_attention_shape;
 

@@ -153,6 +153,12 @@ var cases = map[string]func(b *builder, z sizes){
 	},
 	"Attention":              func(b *builder, z sizes) { b.attention(z, 10000) },
 	"Attention without RoPE": func(b *builder, z sizes) { b.attention(z, 0) },
+	"Attention of which one position asks": func(b *builder, z sizes) {
+		b.doAux(device.OpAttention, device.Attributes{Heads: z.heads, RoPETheta: 10000}, b.out(1, z.d), b.outF(z.heads, 1), b.in(z.t(), 3*z.d))
+	},
+	"AddRMSNorm of the first position": func(b *builder, z sizes) {
+		b.doAux(device.OpAddRMSNorm, device.Attributes{Epsilon: 1e-5}, b.out(1, z.d), b.outF(1), b.in(z.t(), z.d), b.in(1, z.d))
+	},
 	"AttentionGrad": func(b *builder, z sizes) {
 		qkv, out, lse := b.attention(z, 10000)
 		b.doAux(device.OpAttentionGrad, device.Attributes{Heads: z.heads, RoPETheta: 10000}, b.out(z.t(), 3*z.d), lse, qkv, out, b.in(z.t(), z.d))

@@ -19,8 +19,18 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 )
 
-// adamShare is the least number of elements for which waking another thread pays.
-const adamShare = 1 << 14
+// adamShared is the least number of elements for which waking another thread pays.
+const adamShared = 1 << 14
+
+// adamUpdate is an update under way.
+type adamUpdate struct {
+	p, gradient, m, v *array
+	step              C.hrm_adam_step
+}
+
+func (u *adamUpdate) run(k *C.hrm_kernels, first, end int) {
+	C.call_adam(k, C.long(first), C.long(end-first), u.p.floats(), u.gradient.floats(), u.m.floats(), u.v.floats(), u.step)
+}
 
 // AdamATan2 updates p in place, the elements shared out over the threads.
 func (d *Device) AdamATan2(p, gradient, m, v device.Array, h device.AdamATan2Step) error {
@@ -35,26 +45,29 @@ func (d *Device) AdamATan2(p, gradient, m, v device.Array, h device.AdamATan2Ste
 		}
 		all[i] = a
 	}
-	step := C.hrm_adam_step{
+	d.adam = adamUpdate{p: all[0], gradient: all[1], m: all[2], v: all[3], step: C.hrm_adam_step{
 		decay:       C.float(1 - h.LearningRate*h.WeightDecay),
 		rate:        C.float(h.LearningRate / (1 - math.Pow(h.Beta1, float64(h.Step)))),
 		beta1:       C.float(h.Beta1),
 		beta2:       C.float(h.Beta2),
 		denominator: C.float(1 / math.Sqrt(1-math.Pow(h.Beta2, float64(h.Step)))),
-	}
-	update := func(first, end int) {
-		C.call_adam(d.kernels, C.long(first), C.long(end-first), all[0].floats(), all[1].floats(), all[2].floats(), all[3].floats(), step)
-	}
-	n := all[0].n
-	if n < adamShare {
-		update(0, n)
+	}}
+	if n := all[0].n; n < adamShared {
+		d.adam.run(d.kernels, 0, n)
 	} else {
-		d.workers.do(func(w int) { update(share(n, w, d.options.Threads)) })
+		d.workers.do(d.adamTask)
 	}
-	for _, i := range []int{0, 2, 3} {
+	d.adam = adamUpdate{}
+	for _, i := range [...]int{0, 2, 3} {
 		all[i].version++
 	}
 	return nil
+}
+
+// adamShare is a worker's part of an update.
+func (d *Device) adamShare(w int) {
+	first, end := share(d.adam.p.n, w, d.options.Threads)
+	d.adam.run(d.kernels, first, end)
 }
 
 // SignSGD updates the given rows of the table.

@@ -149,8 +149,8 @@ static int product(const frame *f, hrm_product *p) {
 }
 
 static hrm_attention_shape attention_shape(const frame *f) {
-	const hrm_value *qkv = shape(f, 0);
-	return (hrm_attention_shape){qkv->elements / qkv->last, qkv->last / 3, f->i->heads, bf(qkv), f->i->rope};
+	const hrm_value *qkv = shape(f, 0), *o = out_shape(f);
+	return (hrm_attention_shape){qkv->elements / qkv->last, o->elements / o->last, qkv->last / 3, f->i->heads, bf(qkv), f->i->rope};
 }
 
 static void attend(const frame *f) {
@@ -167,6 +167,15 @@ static void attend_grad(const frame *f) {
 	for (int r = 0; r < f->n; r++)
 		f->p->kernels->attention_grad(&s, row(in(f, 0), shape(f, 0), r), row(in(f, 1), shape(f, 1), r),
 			row(in(f, 2), shape(f, 2), r), row(address(f, f->i->aux), lse, r), row(out(f), out_shape(f), r), f->w->scratch);
+}
+
+// add_rmsnorm takes row by row what has more positions than the output.
+static void add_rmsnorm(const frame *f) {
+	const hrm_value *x = shape(f, 0), *y = shape(f, 1), *o = out_shape(f), *r = value(f, f->i->aux);
+	int whole = x->elements == o->elements && y->elements == o->elements;
+	for (int k = 0; k < (whole ? 1 : f->n); k++)
+		f->p->kernels->rmsnorm((whole ? f->n : 1) * o->elements / o->last, o->last, f->i->epsilon, row(in(f, 0), x, k), row(in(f, 1), y, k),
+			row(out(f), o, k), row(address(f, f->i->aux), r, k), bf(o));
 }
 
 static void drop_prefix(const frame *f, int gradient) {
@@ -266,9 +275,7 @@ static int execute(const frame *f, hrm_product *p) {
 	case HRM_LINEAR_GRAD_WEIGHT: return product(f, p);
 	case HRM_ATTENTION: attend(f); break;
 	case HRM_ATTENTION_GRAD: attend_grad(f); break;
-	case HRM_ADD_RMSNORM:
-		k->rmsnorm(lines(f, out_shape(f)), out_shape(f)->last, i->epsilon, in(f, 0), in(f, 1), out(f), (float *)address(f, i->aux), bf(out_shape(f)));
-		break;
+	case HRM_ADD_RMSNORM: add_rmsnorm(f); break;
 	case HRM_ADD_RMSNORM_GRAD:
 		k->rmsnorm_grad(lines(f, out_shape(f)), out_shape(f)->last, in(f, 0), in(f, 1), (float *)address(f, i->aux), out(f), bf(out_shape(f)));
 		break;

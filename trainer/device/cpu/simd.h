@@ -216,4 +216,26 @@ INLINE vf vexp2(vf x) {
 	p = p * r + 1.00000000e+00f;
 	return (vf)_mm512_scalef_ps((__m512)p, (__m512)n);
 }
+
+// vlog is the natural logarithm of x > 0 to about 1e-6.
+INLINE vf vlog(vf x) {
+	vf m = (vf)_mm512_getmant_ps((__m512)x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_src), f = m - 1.0f;
+	vf n = (vf)_mm512_getexp_ps((__m512)x) - (vf)_mm512_getexp_ps((__m512)m);
+	vf p = f * -6.50838147e-02f + 1.40068818e-01f;
+	p = p * f + -1.73574057e-01f;
+	p = p * f + 2.01196031e-01f;
+	p = p * f + -2.49788265e-01f;
+	p = p * f + 3.33294738e-01f;
+	p = p * f + -5.00001774e-01f;
+	p = p * f + 1.00000016e+00f;
+	return n * 0.693147181f + p * f;
+}
 #endif
+
+// sigmoid is 1/(1+e^-x); what is rounded to bfloat16 may be less exact.
+INLINE vf sigmoid(vf x, int bf) {
+#if HRM_LEVEL >= 2
+	if (bf) return (vf)_mm512_rcp14_ps((__m512)(1 + vexp2(x * -1.44269504f)));
+#endif
+	return 1 / (1 + vexp(-x));
+}

@@ -5,7 +5,7 @@ INLINE void swiglu_typed(long n, int width, const void *gate_up, void *out, int 
 		for (int i = 0; i < width; i += L) {
 			vf g = load_act(gate_up, 2 * t * width + i, width - i, bf);
 			vf u = load_act(gate_up, (2 * t + 1) * width + i, width - i, bf);
-			store_act(out, t * width + i, width - i, g * u / (1 + vexp(-g)), bf);
+			store_act(out, t * width + i, width - i, g * u * sigmoid(g, bf), bf);
 		}
 }
 
@@ -20,7 +20,7 @@ INLINE void swiglu_grad_typed(long n, int width, const void *gate_up, const void
 		for (int i = 0; i < width; i += L) {
 			long gate = 2 * t * width + i, up = gate + width, m = width - i;
 			vf g = load_act(gate_up, gate, m, bf), u = load_act(gate_up, up, m, bf), d = load_act(dout, t * width + i, m, bf);
-			vf s = 1 / (1 + vexp(-g));
+			vf s = sigmoid(g, bf);
 			vf ds = d * s;
 			store_act(dgate_up, gate, m, ds * u * (1 + g * (1 - s)), bf);
 			store_act(dgate_up, up, m, ds * g, bf);

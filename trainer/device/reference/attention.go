@@ -82,20 +82,20 @@ func dot(a, b []float64) float64 {
 }
 
 // attention: out[p] = Σ_j exp(s[j]-lse) v[j], lse = log Σ_j exp(s[j]), for every head.
-// qkv [T,3D], out [T,D], lse [h,T].
+// qkv [T,3D], out [Q,D], lse [h,Q]: the first Q positions ask.
 func attention(c *call) {
 	qkv, out := c.floats(0), c.result()
 	h := newHeads(c)
-	d := h.h * h.dim
-	lse := make([]float64, c.rows*h.h*h.t)
+	d, queries := h.h*h.dim, c.out().Shape[0]
+	lse := make([]float64, c.rows*h.h*queries)
 	for r := range c.rows {
 		h.load(qkv[r*h.t*3*d:])
 		for head := range h.h {
-			for p := range h.t {
+			for p := range queries {
 				s := h.scores(head, p)
 				l := logSumExp(s)
-				lse[(r*h.h+head)*h.t+p] = l
-				o := out[(r*h.t+p)*d+head*h.dim:]
+				lse[(r*h.h+head)*queries+p] = l
+				o := out[(r*queries+p)*d+head*h.dim:]
 				for j := range s {
 					weight := math.Exp(s[j] - l)
 					for i, v := range h.v[head][j] {

@@ -2,15 +2,16 @@ package reference
 
 import "math"
 
-// addRMSNorm: u = x+y; r = 1/sqrt(mean(u²)+eps); out = u*r. x, y, out [T,D], r [T].
+// addRMSNorm: u = x+y; r = 1/sqrt(mean(u²)+eps); out = u*r. x, y, out [T,D], r [T]. Of a longer x or y the first T positions count.
 func addRMSNorm(c *call) {
 	x, y, out := c.floats(0), c.floats(1), c.result()
-	dim := last(c.out())
+	dim, block := last(c.out()), c.out().Elements()
+	longerX, longerY := c.in(0).Elements()-block, c.in(1).Elements()-block
 	r := make([]float64, len(out)/dim)
 	for n := range r {
-		squares := 0.0
+		squares, row := 0.0, n*dim/block
 		for i := n * dim; i < (n+1)*dim; i++ {
-			out[i] = float64(x[i]) + float64(y[i])
+			out[i] = float64(x[i+row*longerX]) + float64(y[i+row*longerY])
 			squares += out[i] * out[i]
 		}
 		r[n] = 1 / math.Sqrt(squares/float64(dim)+c.ins.Attr.Epsilon)
