@@ -14,7 +14,7 @@ static hrm_attention_shape sizes(check *c) {
 		d = 16 + draw(c, 20);
 		heads = 1;
 	}
-	return (hrm_attention_shape){positions, heads * d, heads, draw(c, 2) ? HRM_BF16 : HRM_F32, 0};
+	return (hrm_attention_shape){positions, positions, heads * d, heads, draw(c, 2) ? HRM_BF16 : HRM_F32, 0};
 }
 
 // add_rope gives half of the shapes whose heads have an even width a table of angles.
