@@ -8,7 +8,8 @@ sysroot=$cache/sysroot
 libraries=$sysroot/usr/lib/aarch64-linux-gnu
 
 for program in aarch64-linux-gnu-gcc qemu-aarch64; do
-  command -v "$program" >/dev/null || { echo "$program is missing: make deps installs it" >&2; exit 1; }
+  command -v "$program" >/dev/null && continue
+  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 done
 mkdir -p "$cache"
 
