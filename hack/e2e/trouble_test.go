@@ -1,13 +1,10 @@
 package e2e
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -113,24 +110,4 @@ func TestOutOfMemory(t *testing.T) {
 		s.MaxRestarts = new(int32(1))
 	}))
 	w.expect(job, outcome{condition: v1alpha1.ConditionFailed, reason: v1alpha1.ReasonRestartsExceeded, attempts: 2, restarts: 1, message: "memory"})
-}
-
-func TestScratchIsFull(t *testing.T) {
-	w := begin(t)
-	job := w.submit(smallJob("hoarding").with(func(s *v1alpha1.HRMTrainingJobSpec) {
-		s.Template.Resources.Limits[corev1.ResourceEphemeralStorage] = resource.MustParse("16Ki")
-		s.Training.Steps, s.MaxRestarts = new(int64(1_000_000)), new(int32(0))
-	}))
-	// The kubelet gives it a second: the process may have saved by then, or not.
-	w.eventually("the kubelet's eviction is told", func() error {
-		status := w.job(job).Status
-		saved := slices.ContainsFunc(status.DisruptionReasons, func(c v1alpha1.DisruptionCount) bool { return c.Reason == v1alpha1.DisruptionStorageLimit })
-		failed := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionFailed)
-		if saved || failed != nil && strings.Contains(failed.Message, "limits.ephemeral-storage") {
-			return nil
-		}
-		return fmt.Errorf("disruptions %v, %v", status.DisruptionReasons, failed)
-	})
-	w.kubectl("delete", "hrmjob", job)
-	w.gone(job)
 }
