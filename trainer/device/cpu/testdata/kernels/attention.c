@@ -64,7 +64,7 @@ static double softmax(int T, int d, const double *q, const double *k, double *p)
 	return top + log(sum);
 }
 
-// attend fills out [T, D] and lse [h, T].
+// attend fills out [Q, D] and lse [h, Q].
 static void attend(const hrm_attention_shape *s, const double *qkv, const operand *rope, double *out, double *lse) {
 	int T = s->positions, D = s->width, d = D / s->heads;
 	double *p = malloc(sizeof *p * T);
@@ -72,8 +72,8 @@ static void attend(const hrm_attention_shape *s, const double *qkv, const operan
 		double *q = head(s, qkv, 3 * D, h * d), *k = head(s, qkv, 3 * D, D + h * d), *v = head(s, qkv, 3 * D, 2 * D + h * d);
 		turn(s, rope, q, 1);
 		turn(s, rope, k, 1);
-		for (int i = 0; i < T; i++) {
-			lse[h * T + i] = softmax(T, d, q + (long)i * d, k, p);
+		for (int i = 0; i < s->queries; i++) {
+			lse[h * s->queries + i] = softmax(T, d, q + (long)i * d, k, p);
 			double *o = out + (long)i * D + h * d;
 			for (int m = 0; m < d; m++) o[m] = 0;
 			for (int j = 0; j < T; j++)
@@ -126,7 +126,7 @@ static double allowed(const hrm_attention_shape *s) { return s->bf && s->width /
 
 // add_qkv adds what both kernels read, and their scratch.
 static operand *add_qkv(check *c, const hrm_attention_shape *s, operand **rope, operand **scratch) {
-	describe(c, "%d positions, %d heads of %d, bf %d", s->positions, s->heads, s->width / s->heads, s->bf);
+	describe(c, "%d of %d positions, %d heads of %d, bf %d", s->queries, s->positions, s->heads, s->width / s->heads, s->bf);
 	*rope = add_rope(c, s);
 	*scratch = add(c, "scratch", HRM_F32, hrm_attention_scratch(s) / 4, SCRATCH);
 	return add(c, "qkv", s->bf, 3L * s->positions * s->width, INPUT);
@@ -134,8 +134,9 @@ static operand *add_qkv(check *c, const hrm_attention_shape *s, operand **rope, 
 
 void check_attention(check *c) {
 	hrm_attention_shape s = sizes(c);
+	if (odds(c, 3)) s.queries = 1 + draw(c, s.positions);
 	operand *rope, *scratch, *qkv = add_qkv(c, &s, &rope, &scratch);
-	operand *out = add(c, "out", s.bf, (long)s.positions * s.width, OUTPUT), *lse = add(c, "lse", HRM_F32, (long)s.heads * s.positions, OUTPUT);
+	operand *out = add(c, "out", s.bf, (long)s.queries * s.width, OUTPUT), *lse = add(c, "lse", HRM_F32, (long)s.heads * s.queries, OUTPUT);
 	while (everywhere(c)) {
 		if (rope) s.rope = rope->at;
 		c->k->attention(&s, qkv->at, out->at, lse->at, scratch->at);
