@@ -9,6 +9,7 @@ libraries=$sysroot/usr/lib/aarch64-linux-gnu
 
 for program in aarch64-linux-gnu-gcc qemu-aarch64; do
   command -v "$program" >/dev/null && continue
+  apt-get update
   DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 done
 mkdir -p "$cache"
