@@ -20,6 +20,8 @@ typedef const dnnl_memory_desc_t *descriptor_view;
 #define DESCRIPTOR(d) (&(d))
 #endif
 
+_Static_assert((int)HRM_UNIMPLEMENTED == (int)dnnl_unimplemented, "oneDNN's status has another number");
+
 struct hrm_product {
 	int kind, workers;
 	long in, out;

@@ -7,6 +7,9 @@
 // What a product computes; x [M, in], W [out, in].
 enum { HRM_FORWARD, HRM_GRAD_INPUT, HRM_GRAD_WEIGHT };
 
+// HRM_UNIMPLEMENTED is oneDNN's status where it has no such product for this processor.
+enum { HRM_UNIMPLEMENTED = 3 };
+
 // hrm_product: a prepared product for a fixed number of rows, with memory objects for every worker.
 typedef struct hrm_product hrm_product;
 
