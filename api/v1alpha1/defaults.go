@@ -24,6 +24,12 @@ func (j *HRMTrainingJob) Default() {
 	s.Model.setDefaults()
 	s.Training.setDefaults()
 	setDefault(&s.Dataset.TestFraction, "0.1")
+	if m := s.Dataset.Maze; m != nil {
+		setDefault(&m.Size, 30)
+		setDefault(&m.MinPathLength, 110)
+		setDefault(&m.Count, 2000)
+	}
+	setDefault(&s.Evaluation.Metric, EvaluationMetricExactAccuracy)
 	setPointer(&s.Evaluation.MaxExamples, 10000)
 	setDefault(&s.Storage.Region, "us-east-1")
 	setPointer(&s.Storage.PathStyle, false)

@@ -44,6 +44,31 @@ const (
 	TaskCustom Task = "Custom"
 )
 
+// DatasetRecipe names a dataset that is put together from public collections.
+// +kubebuilder:validation:Enum=SudokuHard
+type DatasetRecipe string
+
+// DatasetRecipeSudokuHard stands in for Sudoku-Extreme: the hardest public puzzles, in the proportions of its ratings.
+const DatasetRecipeSudokuHard DatasetRecipe = "SudokuHard"
+
+// EvaluationMetric is a figure of an evaluation; more is better.
+// +kubebuilder:validation:Enum=ExactAccuracy;TokenAccuracy;ValidAccuracy;PassAt1;PassAt2
+type EvaluationMetric string
+
+// The evaluation metrics.
+const (
+	// EvaluationMetricExactAccuracy is the share of examples with every labelled token right.
+	EvaluationMetricExactAccuracy EvaluationMetric = "ExactAccuracy"
+	// EvaluationMetricTokenAccuracy is the share of right tokens, averaged over examples.
+	EvaluationMetricTokenAccuracy EvaluationMetric = "TokenAccuracy"
+	// EvaluationMetricValidAccuracy is the share of answers that the task's rules accept: of mazes, valid and shortest paths.
+	EvaluationMetricValidAccuracy EvaluationMetric = "ValidAccuracy"
+	// EvaluationMetricPassAt1 is the ARC Prize's score with one answer for each test input.
+	EvaluationMetricPassAt1 EvaluationMetric = "PassAt1"
+	// EvaluationMetricPassAt2 is the ARC Prize's score with two answers for each test input.
+	EvaluationMetricPassAt2 EvaluationMetric = "PassAt2"
+)
+
 // Precision is the number format of activations; parameters are always float32.
 // +kubebuilder:validation:Enum=BFloat16;Float32
 type Precision string
@@ -229,15 +254,28 @@ type ACTSpec struct {
 // DatasetSpec is what to learn.
 // +kubebuilder:validation:XValidation:rule="!has(self.maxBlanks) || self.task == 'Sudoku'",message="dataset.maxBlanks is only for task Sudoku: remove it",fieldPath=".maxBlanks"
 // +kubebuilder:validation:XValidation:rule="!has(self.minRating) || self.task == 'Sudoku'",message="dataset.minRating is only for task Sudoku: remove it",fieldPath=".minRating"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxRating) || self.task == 'Sudoku'",message="dataset.maxRating is only for task Sudoku: remove it",fieldPath=".maxRating"
+// +kubebuilder:validation:XValidation:rule="!has(self.minRating) || !has(self.maxRating) || self.minRating <= self.maxRating",message="dataset.minRating is above dataset.maxRating: no puzzle is left",fieldPath=".maxRating"
+// +kubebuilder:validation:XValidation:rule="!has(self.recipe) || self.task == 'Sudoku'",message="dataset.recipe SudokuHard is only for task Sudoku: remove it",fieldPath=".recipe"
+// +kubebuilder:validation:XValidation:rule="!has(self.maze) || self.task == 'Maze'",message="dataset.maze is only for task Maze: remove it",fieldPath=".maze"
+// +kubebuilder:validation:XValidation:rule="has(self.source) || has(self.maze)",message="dataset.source is missing: say where the examples come from, or for task Maze how to generate them with dataset.maze",fieldPath=".source"
+// +kubebuilder:validation:XValidation:rule="!(has(self.source) && has(self.maze))",message="dataset.source and dataset.maze exclude each other: read mazes, or generate them",fieldPath=".maze"
+// +kubebuilder:validation:XValidation:rule="!has(self.source) || !has(self.source.additionalURIs) || self.task == 'ARC'",message="dataset.source.additionalURIs is only for task ARC: remove it",fieldPath=".source.additionalURIs"
 // +kubebuilder:validation:XValidation:rule="!has(self.testFraction) || double(self.testFraction) < 1.0",message="dataset.testFraction must be below 1: training needs examples too",fieldPath=".testFraction"
 type DatasetSpec struct {
 	// task says how source is read.
 	// +required
 	Task Task `json:"task,omitempty"`
-	// source is where the examples come from.
-	// +required
+	// source is where the examples come from; mazes can also be generated.
+	// +optional
 	Source DatasetSource `json:"source,omitzero"`
-	// testFraction of the originals is held out, before any augmentation.
+	// recipe puts the dataset together from collections: source is then the folder that holds them.
+	// +optional
+	Recipe DatasetRecipe `json:"recipe,omitempty"`
+	// maze generates mazes, in place of source.
+	// +optional
+	Maze *MazeSpec `json:"maze,omitempty"`
+	// testFraction of the originals is held out, before any augmentation. A source that comes with a split keeps its own.
 	// +optional
 	// +kubebuilder:default="0.1"
 	TestFraction Decimal `json:"testFraction,omitempty"`
@@ -260,6 +298,10 @@ type DatasetSpec struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	MinRating *int32 `json:"minRating,omitempty"`
+	// maxRating leaves out Sudokus that are rated harder.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	MaxRating *int32 `json:"maxRating,omitempty"`
 	// seed of the split, the subsample and the augmentations.
 	// +optional
 	// +kubebuilder:default=0
@@ -275,6 +317,35 @@ type DatasetSource struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	URI string `json:"uri,omitempty"`
+	// additionalURIs are further collections of ARC tasks, to train on.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=2048
+	AdditionalURIs []string `json:"additionalURIs,omitempty"`
+}
+
+// MazeSpec generates mazes as Maze-Hard's authors do: walls at random, and the shortest path between two cells kept if it is long.
+type MazeSpec struct {
+	// size is the length of a side. 30 % to 50 % of the cells are walls.
+	// +optional
+	// +kubebuilder:default=30
+	// +kubebuilder:validation:Minimum=5
+	// +kubebuilder:validation:Maximum=64
+	Size int32 `json:"size,omitempty"`
+	// minPathLength is what the number of cells of a shortest path must exceed.
+	// +optional
+	// +kubebuilder:default=110
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4096
+	MinPathLength int32 `json:"minPathLength,omitempty"`
+	// count of mazes, held-out ones included.
+	// +optional
+	// +kubebuilder:default=2000
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=1000000
+	Count int32 `json:"count,omitempty"`
 }
 
 // TrainingSpec is the recipe.
@@ -365,6 +436,15 @@ type EvaluationSpec struct {
 	// +kubebuilder:default=10000
 	// +kubebuilder:validation:Minimum=1
 	MaxExamples *int32 `json:"maxExamples,omitempty"`
+	// metric decides which checkpoint is the best one, and when patience ends.
+	// +optional
+	// +kubebuilder:default=ExactAccuracy
+	Metric EvaluationMetric `json:"metric,omitempty"`
+	// patience ends training, as complete, after so many evaluations in a row without a better metric.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	Patience *int32 `json:"patience,omitempty"`
 }
 
 // StorageSpec is an S3-compatible bucket.

@@ -66,7 +66,7 @@ that has no solution, or several, ends the build with its line number and exit c
 }
 
 func (a *app) buildSudoku(ctx context.Context, spec v1alpha1.DatasetSpec, s3 objectstore.S3Config, out string) error {
-	s, err := dataset.Build(ctx, spec, sourcesOf(ctx, s3).Open, out, nil)
+	s, err := dataset.Build(ctx, spec, sourcesOf(ctx, s3), out, nil)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func prepareDataset(ctx context.Context, job *v1alpha1.HRMTrainingJob, f trainFl
 	if err != nil {
 		return halves{}, err
 	}
-	dir, uri, hit, err := dataset.Cached(ctx, store, "", job.Spec.Dataset, sourcesOf(ctx, s3).Open, filepath.Join(f.scratch, "hrm"), nil)
+	dir, uri, hit, err := dataset.Cached(ctx, store, "", job.Spec.Dataset, sourcesOf(ctx, s3), filepath.Join(f.scratch, "hrm"), nil)
 	if objectstore.DiskFull(err) && !errors.Is(err, objectstore.ErrFull) {
 		return halves{}, fmt.Errorf("dataset of %s: no space is left in %s: give the pod more scratch space (ephemeral-storage in spec.template.resources), or name a roomier directory with --scratch: %w",
 			job.Spec.Dataset.Source.URI, f.scratch, err)

@@ -67,12 +67,16 @@ func (a *app) openModel(ctx context.Context, f *modelFlags) (*trainedModel, erro
 		return nil, fmt.Errorf("%s: %w", m.ref, err)
 	}
 	m.seqLen = shape.SeqLen
-	built, err := model.Build(m.job.Spec.Model, shape, m.job.Spec.Training.Precision, 1)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.ref, err)
-	}
 	if m.device, err = f.device.open(func(note string) { a.log.Info(note) }, false); err != nil {
 		return nil, err
+	}
+	precision := loop.Precision(m.device, m.job.Spec.Training.Precision)
+	if precision != m.job.Spec.Training.Precision {
+		a.log.Info(loop.PrecisionNote(m.device))
+	}
+	built, err := model.Build(m.job.Spec.Model, shape, precision, 1)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", m.ref, err), m.device.Close())
 	}
 	if m.network, err = loop.NewNetwork(m.device, built, false); err != nil {
 		return nil, errors.Join(err, m.device.Close())
@@ -158,7 +162,7 @@ func (m *trainedModel) heldOut(ctx context.Context, dir string) (*dataset.Datase
 		if err != nil {
 			return nil, err
 		}
-		cached, _, _, err := dataset.Cached(ctx, m.store, "", m.job.Spec.Dataset, sourcesOf(ctx, s3).Open, filepath.Join(m.flags.scratch, "hrm"), nil)
+		cached, _, _, err := dataset.Cached(ctx, m.store, "", m.job.Spec.Dataset, sourcesOf(ctx, s3), filepath.Join(m.flags.scratch, "hrm"), nil)
 		if err != nil {
 			return nil, fmt.Errorf("dataset of the job: %w", err)
 		}

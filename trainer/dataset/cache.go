@@ -16,7 +16,6 @@ import (
 	"slices"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
-	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 )
 
@@ -41,7 +40,7 @@ var errBroken = errors.New("no complete dataset")
 // Cached returns the dataset that spec describes: from <prefix>/datasets/<recipe hash>/ of the store if it is there and
 // whole, otherwise built and put there. dir is the local copy, below scratchDir, and uri the one in the store. hit says that it was
 // there already. What is broken in the store is built and written again.
-func Cached(ctx context.Context, store objectstore.Store, prefix string, spec v1alpha1.DatasetSpec, open Open,
+func Cached(ctx context.Context, store objectstore.Store, prefix string, spec v1alpha1.DatasetSpec, files Files,
 	scratchDir string, progress Progress) (dir, uri string, hit bool, err error) {
 	if err := os.MkdirAll(scratchDir, 0o755); err != nil {
 		return "", "", false, err
@@ -51,7 +50,7 @@ func Cached(ctx context.Context, store objectstore.Store, prefix string, spec v1
 		return "", "", false, err
 	}
 	defer os.RemoveAll(sources)
-	src, err := fetch(ctx, spec.Source.URI, open, sources, sudoku.MaxBytes)
+	src, err := fetch(ctx, spec, files, sources)
 	if err != nil {
 		return "", "", false, err
 	}
@@ -92,7 +91,7 @@ func download(ctx context.Context, store objectstore.Store, key, dir string) err
 	if err := json.Unmarshal(text, &m); err != nil || m.Version != recipeVersion || len(m.Files) == 0 {
 		return fmt.Errorf("%w: the manifest is not readable", errBroken)
 	}
-	for _, name := range files() {
+	for _, name := range requiredFiles() {
 		if _, ok := m.Files[name]; !ok {
 			return fmt.Errorf("%w: the manifest does not list %s", errBroken, name)
 		}
@@ -176,24 +175,34 @@ func uploadFile(ctx context.Context, store objectstore.Store, key, from string, 
 func writeManifest(dir string, spec v1alpha1.DatasetSpec, summary Summary) error {
 	spec.Source = v1alpha1.DatasetSource{}
 	m := manifest{Version: recipeVersion, Files: map[string]fileSum{}, Spec: spec, Summary: summary}
-	for _, name := range files() {
-		f, err := os.Open(filepath.Join(dir, filepath.FromSlash(name)))
-		if err != nil {
+	names, err := listFolder(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if extension := path.Ext(name); extension != ".npy" && extension != ".json" {
+			continue // what another process has only half written
+		}
+		if m.Files[name], err = sumFile(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
 			return err
 		}
-		h := sha256.New()
-		size, err := io.Copy(h, f)
-		f.Close()
-		if err != nil {
-			return err
-		}
-		m.Files[name] = fileSum{size, hex.EncodeToString(h.Sum(nil))}
 	}
 	return writeJSON(filepath.Join(dir, manifestName), m)
 }
 
-// files lists the files of a dataset.
-func files() []string {
+func sumFile(name string) (fileSum, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return fileSum{}, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	size, err := io.Copy(h, f)
+	return fileSum{size, hex.EncodeToString(h.Sum(nil))}, err
+}
+
+// requiredFiles lists the files that every dataset has.
+func requiredFiles() []string {
 	names := []string{"identifiers.json"}
 	for _, split := range []string{Train, Test} {
 		names = append(names, path.Join(split, "dataset.json"))

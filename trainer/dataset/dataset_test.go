@@ -36,7 +36,7 @@ func small() v1alpha1.DatasetSpec {
 func built(t testing.TB, spec v1alpha1.DatasetSpec) (string, Summary) {
 	t.Helper()
 	dir := t.TempDir()
-	summary, err := Build(context.Background(), spec, Sources{}.Open, dir, nil)
+	summary, err := Build(context.Background(), spec, Sources{}, dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestBuild_sameRecipeSameBytes(t *testing.T) {
 	other := small()
 	other.Seed++
 	c, _ := built(t, other)
-	for _, name := range append(files(), manifestName) {
+	for _, name := range append(requiredFiles(), manifestName) {
 		x, y := read(t, a, name), read(t, b, name)
 		if !bytes.Equal(x, y) {
 			t.Errorf("%s differs between two builds", name)
@@ -139,7 +139,7 @@ func TestBuild_badDataIsRecognisable(t *testing.T) {
 			if c.change != nil {
 				c.change(&spec)
 			}
-			_, err := Build(context.Background(), spec, Sources{}.Open, t.TempDir(), nil)
+			_, err := Build(context.Background(), spec, Sources{}, t.TempDir(), nil)
 			var bad *DataError
 			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want a data error with %q", err, c.want)
@@ -166,7 +166,7 @@ func TestBuild_readsURLsAndFoldersAlike(t *testing.T) {
 	}
 	spec := small()
 	spec.Source.URI = server.URL + "/README.md?token=secret"
-	_, err := Build(context.Background(), spec, Sources{}.Open, t.TempDir(), nil)
+	_, err := Build(context.Background(), spec, Sources{}, t.TempDir(), nil)
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v, want an error without the query", err)
 	}
@@ -180,7 +180,7 @@ func TestCached(t *testing.T) {
 	ctx := context.Background()
 	cached := func() (dir, uri string, hit bool) {
 		t.Helper()
-		dir, uri, hit, err := Cached(ctx, store, "jobs/a", small(), Sources{}.Open, t.TempDir(), nil)
+		dir, uri, hit, err := Cached(ctx, store, "jobs/a", small(), Sources{}, t.TempDir(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestCached(t *testing.T) {
 		t.Fatalf("second: hit %v at %s", hit, again)
 	}
 	objects, err := store.List(ctx, "jobs/a/datasets/")
-	if err != nil || len(objects) != len(files())+1 {
+	if err != nil || len(objects) != len(requiredFiles())+1 {
 		t.Fatalf("%d objects, %v", len(objects), err)
 	}
 	for _, o := range objects {
@@ -229,7 +229,7 @@ func TestCached_byManyInOneFolder(t *testing.T) {
 				return err
 			}
 			for range 3 {
-				dir, _, _, err := Cached(t.Context(), store, "", small(), Sources{}.Open, scratch, nil)
+				dir, _, _, err := Cached(t.Context(), store, "", small(), Sources{}, scratch, nil)
 				if err != nil {
 					return err
 				}
@@ -500,13 +500,17 @@ func TestNPY_headers(t *testing.T) {
 }
 
 func TestFetch_endsWithASourceThatDoesNot(t *testing.T) {
-	endless := func(context.Context, string) (io.ReadCloser, error) { return io.NopCloser(zeros{}), nil }
-	_, err := fetch(t.Context(), "https://user:secret@host/x.csv?token=secret", endless, t.TempDir(), 1000)
+	f := fetcher{files: endless{}, dir: t.TempDir(), maxBytes: 1000}
+	err := f.fetchTable(t.Context(), "https://user:secret@host/x.csv?token=secret")
 	var bad *DataError
 	if !errors.As(err, &bad) || bad.Source != "https://host/x.csv" || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v, want a data error without what is secret", err)
 	}
 }
+
+type endless struct{ Sources }
+
+func (endless) Open(context.Context, string) (io.ReadCloser, error) { return io.NopCloser(zeros{}), nil }
 
 type zeros struct{}
 

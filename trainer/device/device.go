@@ -59,6 +59,8 @@ type Array interface {
 type Device interface {
 	// Name is what users call the device: "reference", "cpu".
 	Name() string
+	// Supports says whether programs may have activations of this type here.
+	Supports(t DType) bool
 	// NewArray allocates n zeroed elements.
 	NewArray(t DType, n int) (Array, error)
 	// Compile prepares a program. Several programs may share parameter arrays.

@@ -36,7 +36,14 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if size := o.Group.Size(); h.Batch < size {
 		return nil, fmt.Errorf("%w: a batch of %d cannot be split among %d processes: raise spec.training.globalBatchSize or lower spec.nodes", ErrConfiguration, h.Batch, size)
 	}
-	m, err := model.Build(o.Spec.Model, ShapeOf(&o.Train.Metadata), o.Spec.Training.Precision, h.Batch)
+	precision, err := groupPrecision(o.Group, o.Device, o.Spec.Training.Precision)
+	if err != nil {
+		return nil, err
+	}
+	if precision != o.Spec.Training.Precision {
+		o.Tracker.Note(PrecisionNote(o.Device))
+	}
+	m, err := model.Build(o.Spec.Model, ShapeOf(&o.Train.Metadata), precision, h.Batch)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfiguration, err)
 	}

@@ -78,7 +78,7 @@ func trainUntil(t *testing.T, store objectstore.Store, data [2]*dataset.Dataset,
 func tinyData(t *testing.T) (data [2]*dataset.Dataset) {
 	t.Helper()
 	dir := t.TempDir()
-	if _, err := dataset.Build(t.Context(), tinyJob(t).Dataset, dataset.Sources{}.Open, dir, nil); err != nil {
+	if _, err := dataset.Build(t.Context(), tinyJob(t).Dataset, dataset.Sources{}, dir, nil); err != nil {
 		t.Fatal(err)
 	}
 	for i, half := range []string{dataset.Train, dataset.Test} {

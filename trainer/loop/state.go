@@ -137,13 +137,8 @@ func (t *Trainer) restoreCarry(list map[string]checkpoint.Tensor) error {
 		t.carry.halted[i] = h != 0
 	}
 	for _, name := range carried {
-		a, tensor := t.arrays[name], list[name]
-		row := a.Len() / t.rows() * a.DType().Size()
-		if string(tensor.DType) != a.DType().String() || len(tensor.Data) != row*t.hyper.Batch {
-			return fmt.Errorf("the carry's %s is %s%v, want %d rows of %d bytes of %v: the checkpoint is of another job", name, tensor.DType, tensor.Shape, t.hyper.Batch, row, a.DType())
-		}
-		if err := a.Write(0, tensor.Data[t.from*row:t.to*row]); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
+		if err := t.restoreStates(name, list[name]); err != nil {
+			return err
 		}
 	}
 	if err := decodeSums(list["window"].Data, t.window.values()); err != nil {
@@ -154,6 +149,23 @@ func (t *Trainer) restoreCarry(list map[string]checkpoint.Tensor) error {
 	}
 	if err := t.source.Seek(list["sampler"].Data); err != nil {
 		return fmt.Errorf("position in the dataset: %w", err)
+	}
+	return nil
+}
+
+// restoreStates puts back this rank's rows of zH or zL. A device that computes in another precision rounds or widens them.
+func (t *Trainer) restoreStates(name string, tensor checkpoint.Tensor) error {
+	a := t.arrays[name]
+	row := a.Len() / t.rows()
+	if tensor.Elements() != row*t.hyper.Batch {
+		return fmt.Errorf("the carry's %s is %s%v, want %d rows of %d numbers: the checkpoint is of another job", name, tensor.DType, tensor.Shape, t.hyper.Batch, row)
+	}
+	values, err := tensor.Float32s()
+	if err != nil {
+		return fmt.Errorf("the carry's %s: %w", name, err)
+	}
+	if err := device.WriteFloats(a, 0, values[t.from*row:t.to*row]); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }

@@ -60,6 +60,17 @@ func (d *Device) String() string {
 	return fmt.Sprintf("cpu (%s kernels, %s, %d threads)", C.GoString(d.kernels.name), C.GoString(C.hrm_products_version()), d.options.Threads)
 }
 
+// Supports says no to bfloat16 where oneDNN has no such products.
+func (*Device) Supports(t device.DType) bool {
+	if t != device.BFloat16 {
+		return true
+	}
+	var status C.int
+	p := C.hrm_product_new(C.HRM_FORWARD, 16, 16, 16, 1, 0, 1, &status)
+	C.hrm_product_free(p)
+	return status != C.HRM_UNIMPLEMENTED
+}
+
 // NewArray allocates n zeroed elements.
 func (d *Device) NewArray(t device.DType, n int) (device.Array, error) {
 	if n < 0 {

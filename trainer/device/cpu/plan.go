@@ -123,7 +123,7 @@ func (p *plan) product(k productKey, workers int) (*C.hrm_product, error) {
 	var status C.int
 	c := C.hrm_product_new(C.int(k.kind), C.long(k.rows), C.long(k.in), C.long(k.out), cBool(k.bf), cBool(k.accumulate), C.int(workers), &status)
 	if c == nil && status == C.HRM_UNIMPLEMENTED && k.bf {
-		return nil, fmt.Errorf("%s multiplies no bfloat16 on this processor (it wants AVX-512): set spec.training.precision to Float32", C.GoString(C.hrm_products_version()))
+		return nil, fmt.Errorf("%s multiplies no bfloat16 on this processor (it wants AVX-512): choose float32", C.GoString(C.hrm_products_version()))
 	}
 	if c == nil {
 		return nil, fmt.Errorf("prepare a product of %d rows, %d to %d features: oneDNN status %d", k.rows, k.in, k.out, status)

@@ -22,6 +22,9 @@ func New() *Device { return &Device{} }
 // Name returns "reference".
 func (*Device) Name() string { return "reference" }
 
+// Supports says yes to all types.
+func (*Device) Supports(device.DType) bool { return true }
+
 // NewArray allocates n zeroed elements.
 func (*Device) NewArray(t device.DType, n int) (device.Array, error) {
 	if n < 0 {
