@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -117,17 +118,38 @@ func (d *DatasetSpec) validate(path *field.Path) error {
 	sudoku := d.Task == TaskSudoku
 	fraction := decimal(d.TestFraction, 0, 1, path.Child("testFraction"))
 	fraction.holds = fraction.holds && d.TestFraction != "1" && d.TestFraction != "1.0"
-	return check(
+	return errors.Join(d.validateOrigin(path), check(
 		rule{sudoku || d.Task == TaskMaze || d.Task == TaskARC || d.Task == TaskCustom, path.Child("task"), fmt.Sprintf("%q does not exist; use Sudoku, Maze, ARC or Custom", d.Task)},
-		rule{d.Source.URI != "", path.Child("source", "uri"), "is required: s3://bucket/key, https://… or a path"},
 		fraction,
 		atLeast(d.Subsample, 1, path.Child("subsample")),
 		between(d.Augmentations, 0, 100000, path.Child("augmentations")),
 		rule{d.MaxBlanks == nil || sudoku, path.Child("maxBlanks"), "is only for task Sudoku: remove it"},
 		rule{d.MaxBlanks == nil || *d.MaxBlanks >= 20 && *d.MaxBlanks <= 64, path.Child("maxBlanks"), "must be from 20 to 64"},
 		rule{d.MinRating == nil || sudoku, path.Child("minRating"), "is only for task Sudoku: remove it"},
+		rule{d.MaxRating == nil || sudoku, path.Child("maxRating"), "is only for task Sudoku: remove it"},
+		atLeast(d.MinRating, 0, path.Child("minRating")), atLeast(d.MaxRating, 0, path.Child("maxRating")),
+		rule{d.MinRating == nil || d.MaxRating == nil || *d.MinRating <= *d.MaxRating, path.Child("maxRating"), "is below minRating: no puzzle is left"},
 		between(d.Seed, 0, math.MaxInt64, path.Child("seed")),
-	)
+	))
+}
+
+// validateOrigin checks where the examples come from.
+func (d *DatasetSpec) validateOrigin(path *field.Path) error {
+	source := path.Child("source")
+	rules := []rule{
+		{d.Recipe == "" || d.Recipe == DatasetRecipeSudokuHard, path.Child("recipe"), fmt.Sprintf("%q does not exist; SudokuHard does", d.Recipe)},
+		{d.Recipe == "" || d.Task == TaskSudoku, path.Child("recipe"), "is only for task Sudoku: remove it"},
+		{len(d.Source.AdditionalURIs) == 0 || d.Task == TaskARC, source.Child("additionalURIs"), "is only for task ARC: remove it"},
+	}
+	if d.Maze == nil {
+		return check(append(rules, rule{d.Source.URI != "", source.Child("uri"), "is required: s3://bucket/key, https://… or a path"})...)
+	}
+	maze := path.Child("maze")
+	return check(append(rules,
+		rule{d.Task == TaskMaze, maze, "is only for task Maze: remove it"},
+		rule{d.Source.URI == "", maze, "and source exclude each other: read mazes, or generate them"},
+		between(d.Maze.Size, 5, 64, maze.Child("size")), between(d.Maze.MinPathLength, 1, 4096, maze.Child("minPathLength")),
+		between(d.Maze.Count, 2, 1_000_000, maze.Child("count")))...)
 }
 
 func (t *TrainingSpec) validate(path *field.Path, nodes int32) error {
@@ -149,12 +171,19 @@ func (t *TrainingSpec) validate(path *field.Path, nodes int32) error {
 	return check(rule{t.GlobalBatchSize%nodes == 0, path.Child("globalBatchSize"), "must be a multiple of nodes: change one of them"})
 }
 
+var evaluationMetrics = []EvaluationMetric{
+	EvaluationMetricExactAccuracy, EvaluationMetricTokenAccuracy, EvaluationMetricValidAccuracy, EvaluationMetricPassAt1, EvaluationMetricPassAt2,
+}
+
 func (s *HRMTrainingJobSpec) validateRest(path *field.Path) error {
 	return check(
 		rule{s.Evaluation.EveryEpochs == nil || s.Evaluation.EverySteps == nil, path.Child("evaluation", "everySteps"), "and everyEpochs exclude each other: set one of them"},
 		atLeast(s.Evaluation.EveryEpochs, 1, path.Child("evaluation", "everyEpochs")),
 		atLeast(s.Evaluation.EverySteps, 1, path.Child("evaluation", "everySteps")),
 		atLeast(s.Evaluation.MaxExamples, 1, path.Child("evaluation", "maxExamples")),
+		atLeast(s.Evaluation.Patience, 1, path.Child("evaluation", "patience")),
+		rule{slices.Contains(evaluationMetrics, s.Evaluation.Metric), path.Child("evaluation", "metric"),
+			fmt.Sprintf("%q does not exist; use one of %v", s.Evaluation.Metric, evaluationMetrics)},
 		atLeast(s.Checkpoint.EverySteps, 1, path.Child("checkpoint", "everySteps")),
 		atLeast(s.Checkpoint.EverySeconds, 1, path.Child("checkpoint", "everySeconds")),
 		between(s.Checkpoint.KeepLast, 1, 1000, path.Child("checkpoint", "keepLast")),

@@ -131,6 +131,18 @@ var contradictions = []struct {
 	{"evaluation.everySteps=5;evaluation.everyEpochs=5", "exclude each other"},
 	{"dataset.task=Maze;dataset.maxBlanks=30", "only for task Sudoku"},
 	{"dataset.task=ARC;dataset.minRating=3", "only for task Sudoku"},
+	{"dataset.task=ARC;dataset.maxRating=3", "only for task Sudoku"},
+	{"dataset.task=Maze;dataset.recipe=SudokuHard", "only for task Sudoku"},
+	{"dataset.recipe=SudokuEasy", "spec.dataset.recipe"},
+	{"dataset.minRating=9;dataset.maxRating=3", "no puzzle is left"},
+	{"dataset.maze={}", "only for task Maze"},
+	{"dataset.task=Maze;dataset.maze={}", "exclude each other"},
+	{"dataset={task: Maze}", "dataset.source is missing"},
+	{"dataset={task: Maze, maze: {size: 4}}", "spec.dataset.maze.size"},
+	{"dataset={task: Maze, maze: {count: 1}}", "spec.dataset.maze.count"},
+	{"dataset.source.additionalURIs=[s3://puzzles/more]", "only for task ARC"},
+	{"evaluation.metric=Loss", "spec.evaluation.metric"},
+	{"evaluation.patience=0", "spec.evaluation.patience"},
 }
 
 func TestTheApiserverRefusesContradictions(t *testing.T) {

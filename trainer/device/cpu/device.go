@@ -67,8 +67,11 @@ func (*Device) Supports(t device.DType) bool {
 	}
 	var status C.int
 	p := C.hrm_product_new(C.HRM_FORWARD, 16, 16, 16, 1, 0, 1, &status)
+	if p == nil {
+		return false
+	}
 	C.hrm_product_free(p)
-	return status != C.HRM_UNIMPLEMENTED
+	return true
 }
 
 // NewArray allocates n zeroed elements.
