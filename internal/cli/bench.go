@@ -21,7 +21,7 @@ import (
 
 // benchFlags are those of the PyTorch peer, so that the two can be timed side by side.
 type benchFlags struct {
-	eval, profile            bool
+	eval, profile, ceiling   bool
 	hidden, heads, layers    int
 	hCycles, lCycles         int
 	batch, seq, vocab, steps int
@@ -48,6 +48,7 @@ type measurement struct {
 	PeakRSSMiB       int64              `json:"peak_rss_mib"`
 	FirstStepSeconds float64            `json:"first_step_s"`
 	HeapBytes        uint64             `json:"heap_bytes_per_step"`
+	ProductGFLOPS    float64            `json:"product_gflops,omitempty"`
 	Profile          map[string]float64 `json:"profile,omitempty"`
 }
 
@@ -58,7 +59,8 @@ func (a *app) benchCommand() *cobra.Command {
 		Short: "Time whole training steps on random data",
 		Long: `bench times training steps (segment, Q target, gradients, optimizers), or evaluations of 16 segments, of a model on
 random data, and prints one line of JSON: the median, with the first step left out; first_step_s is the time from the
-start of the command to the end of the first step, heap_bytes_per_step the median of what Go allocated in the others.`,
+start of the command to the end of the first step, heap_bytes_per_step the median of what Go allocated in the others. With
+--ceiling, product_gflops is what the device reaches in large matrix products alone.`,
 		Example: `  hrm bench --batch 8
   hrm bench --eval --batch 64 --dtype float32 --threads 2
   hrm bench --hidden 128 --heads 4 --layers 2 --batch 64 --profile`,
@@ -68,6 +70,7 @@ start of the command to the end of the first step, heap_bytes_per_step the media
 	flags := c.Flags()
 	flags.BoolVar(&f.eval, "eval", false, "time evaluation: 16 segments without gradient")
 	flags.BoolVar(&f.profile, "profile", false, "also print each operation's share of the program's time")
+	flags.BoolVar(&f.ceiling, "ceiling", false, "also time matrix products alone, the most that the device could come to")
 	flags.IntVar(&f.hidden, "hidden", 512, "hidden size")
 	flags.IntVar(&f.heads, "heads", 8, "attention heads")
 	flags.IntVar(&f.layers, "layers", 4, "layers of each module")
@@ -108,6 +111,13 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 	}
 	m := f.measure(a.version, d.Name(), work, times)
 	m.FirstStepSeconds, m.HeapBytes = round(first.Seconds(), 100), heap
+	if f.ceiling {
+		ceiling, err := productCeiling(ctx, d, work.network.Model.Activation)
+		if err != nil {
+			return fmt.Errorf("time products alone: %w", err)
+		}
+		m.ProductGFLOPS = round(ceiling, 10)
+	}
 	return json.NewEncoder(a.out).Encode(m)
 }
 

@@ -21,6 +21,7 @@ type measurement struct {
 	// Ours alone.
 	FirstStepSeconds float64            `json:"first_step_s"`
 	HeapBytes        int64              `json:"heap_bytes_per_step"`
+	ProductGFLOPS    float64            `json:"product_gflops"`
 	Profile          map[string]float64 `json:"profile"`
 }
 
@@ -36,7 +37,7 @@ func (c comparison) ratio() float64 { return c.ours.SamplesPerSecond / c.peers.S
 func compare(ctx context.Context, o options, flags []string) (comparison, error) {
 	var ours, peers []measurement
 	for range o.rounds {
-		a, err := measure(ctx, append([]string{o.hrm, "bench"}, flags...))
+		a, err := measure(ctx, append([]string{o.hrm, "bench", "--ceiling"}, flags...))
 		if err != nil {
 			return comparison{}, err
 		}

@@ -50,14 +50,16 @@ func render(m machine, day time.Time, rounds int, rows []comparison, profile map
 
 Written by `+"`make bench PEER=hrm_torch.py`"+` on %s: %d cores of %s, %d GiB. Each row is one run of
 `+"`go run ./hack/bench/compare -- FLAGS`"+`: both programs in turn, %d times each, medians. The peer is the same training step in PyTorch
-(%s); ours is %s. The default is the published model: hidden 512, 8 heads, 4 layers, bfloat16, sequence 81.
+(%s, with OpenBLAS where the system has it); ours is %s. The default is the published model: hidden 512, 8 heads, 4 layers,
+bfloat16, sequence 81. "Products alone" is what oneDNN reaches in large matrix products in the same process (`+"`hrm bench --ceiling`"+`).
 
-| flags | samples/s | peer's | ratio | GFLOP/s | peer's | peak MiB | peer's | first step s | Go heap bytes/step |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+| flags | samples/s | peer's | ratio | GFLOP/s | peer's | of products alone | peak MiB | peer's | first step s | Go heap bytes/step |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 `, day.Format(time.DateOnly), m.cores, m.processor, m.memoryGiB, rounds, rows[0].peers.Peer, rows[0].ours.Peer)
 	for _, r := range rows {
-		fmt.Fprintf(&b, "| `%s` | %.2f | %.2f | %.2f | %.0f | %.0f | %d | %d | %.1f | %d |\n", strings.Join(r.flags, " "), r.ours.SamplesPerSecond,
-			r.peers.SamplesPerSecond, r.ratio(), r.ours.GFLOPS, r.peers.GFLOPS, r.ours.PeakRSSMiB, r.peers.PeakRSSMiB, r.ours.FirstStepSeconds, r.ours.HeapBytes)
+		fmt.Fprintf(&b, "| `%s` | %.2f | %.2f | %.2f | %.0f | %.0f | %.0f %% of %.0f | %d | %d | %.1f | %d |\n", strings.Join(r.flags, " "), r.ours.SamplesPerSecond,
+			r.peers.SamplesPerSecond, r.ratio(), r.ours.GFLOPS, r.peers.GFLOPS,
+			100*r.ours.GFLOPS/r.ours.ProductGFLOPS, r.ours.ProductGFLOPS, r.ours.PeakRSSMiB, r.peers.PeakRSSMiB, r.ours.FirstStepSeconds, r.ours.HeapBytes)
 	}
 	b.WriteString("\nShares of the processor's time in the program, in percent (`hrm bench --profile FLAGS`); the optimizers are not in it.\n\n| |")
 	for _, flags := range table {
