@@ -54,6 +54,7 @@ func (m *ModelSpec) setDefaults() {
 	setDefault(&m.PositionEncoding, PositionEncodingRoPE)
 	setDefault(&m.Loss, LossStablemax)
 	setDefault(&m.ACT.MaxSteps, 16)
+	setDefault(&m.ACT.Halting, HaltingQLearning)
 	setDefault(&m.ACT.ExplorationProbability, "0.1")
 }
 

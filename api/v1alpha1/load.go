@@ -99,6 +99,7 @@ func (m *ModelSpec) validate(path *field.Path) error {
 		between(m.HLayers, 1, 64, path.Child("hLayers")), between(m.LLayers, 1, 64, path.Child("lLayers")),
 		between(m.HCycles, 1, 64, path.Child("hCycles")), between(m.LCycles, 1, 64, path.Child("lCycles")),
 		between(m.ACT.MaxSteps, 1, 1024, path.Child("act", "maxSteps")),
+		rule{m.ACT.Halting == HaltingQLearning || m.ACT.Halting == HaltingFixed, path.Child("act", "halting"), "must be QLearning or Fixed"},
 		decimal(m.ACT.ExplorationProbability, 0, 1, path.Child("act", "explorationProbability")),
 		rule{m.Loss == LossStablemax || m.Loss == LossSoftmax, path.Child("loss"), "must be Stablemax or Softmax"},
 		rule{m.PositionEncoding == PositionEncodingRoPE || m.PositionEncoding == PositionEncodingLearned, path.Child("positionEncoding"), "must be RoPE or Learned"},

@@ -94,6 +94,7 @@ var contradictions = []struct {
 	{"model.puzzleEmbeddingSize=50000", "at most 64 times model.hiddenSize"},
 	{"model.act.maxSteps=0", "spec.model.act.maxSteps"},
 	{"model.act.explorationProbability='1.5'", "a probability: at most 1"},
+	{"model.act.halting=Never", "spec.model.act.halting"},
 	{"model.act.explorationProbability=often", "spec.model.act.explorationProbability"},
 	{"dataset.task=Chess", "spec.dataset.task"},
 	{"dataset.source.uri=''", "spec.dataset.source.uri"},

@@ -51,7 +51,8 @@ func hyperparameters(s *v1alpha1.HRMTrainingJobSpec, total int64) (Hyperparamete
 	var d decimals
 	t := &s.Training
 	h := Hyperparameters{
-		Batch: int(t.GlobalBatchSize), TotalSteps: total, MaxSegments: int(s.Model.ACT.MaxSteps), Seed: uint64(t.Seed),
+		Batch: int(t.GlobalBatchSize), TotalSteps: total, MaxSegments: int(s.Model.ACT.MaxSteps),
+		FixedSegments: s.Model.ACT.Halting == v1alpha1.HaltingFixed, Seed: uint64(t.Seed),
 		LearningRate:         d.parse("training.learningRate", t.LearningRate),
 		MinLearningRateRatio: d.parse("training.minLearningRateRatio", t.MinLearningRateRatio),
 		WeightDecay:          d.parse("training.weightDecay", t.WeightDecay),

@@ -21,6 +21,7 @@ type Hyperparameters struct {
 	WeightDecay, Beta1, Beta2             float64
 	PuzzleLearningRate, PuzzleWeightDecay float64
 	MaxSegments                           int
+	FixedSegments                         bool
 	Exploration                           float64
 	Seed                                  uint64
 }
@@ -242,6 +243,9 @@ func (t *Trainer) halt(o *Outcome) {
 	random := rand.New(t.random)
 	for i := range t.carry.halted {
 		minimum := model.ExplorationMinimum(random.Float64(), random.IntN(max(1, t.hyper.MaxSegments-1)), t.hyper.Exploration)
+		if t.hyper.FixedSegments {
+			minimum = int32(t.hyper.MaxSegments)
+		}
 		t.carry.halted[i] = model.Halted(t.carry.steps[i], int32(t.hyper.MaxSegments), o.QHalt[i], o.QContinue[i], minimum)
 	}
 }

@@ -196,7 +196,7 @@ func (h *hrm) train(globalBatch int) ([]graph.Result, error) {
 	f := h.forward()
 	results := f.results()
 	var target *gorgonia.Node
-	if h.model.Spec.ACT.MaxSteps > 1 {
+	if act := h.model.Spec.ACT; act.MaxSteps > 1 && act.Halting != v1alpha1.HaltingFixed {
 		next, _ := h.segment(h.Detach(f.zH), h.Detach(f.zL), h.Detach(f.e))
 		target = h.QTarget(h.qHead(next), h.Input("last", graph.Int))
 		results = append(results, graph.Result{Name: "q.target", Node: target})

@@ -1,0 +1,57 @@
+package loop
+
+import (
+	"testing"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+	"github.com/hrm-operator/hrm-operator/trainer/device/reference"
+	"github.com/hrm-operator/hrm-operator/trainer/model"
+)
+
+// Whatever the Q head says, an example gets maxSteps segments where halting is fixed, and one where it halts at once.
+func TestTrainer_haltsAsTheJobSays(t *testing.T) {
+	data := tinyData(t)[0]
+	for halting, segments := range map[v1alpha1.Halting]int32{v1alpha1.HaltingFixed: 3, v1alpha1.HaltingQLearning: 1} {
+		t.Run(string(halting), func(t *testing.T) {
+			spec := tinyJob(t)
+			spec.Model.ACT = v1alpha1.ACTSpec{MaxSteps: 3, Halting: halting, ExplorationProbability: "0"}
+			h, err := hyperparameters(spec, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := model.Build(spec.Model, ShapeOf(&data.Metadata), spec.Training.Precision, h.Batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := NewNetwork(reference.New(), m, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			source, err := newSampled(spec, data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			trainer, err := NewTrainer(n, source, data.SeqLen, h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := device.WriteFloats(n.parameters["q_head.bias"], 0, []float32{9, -9}); err != nil {
+				t.Fatal(err)
+			}
+			for step := range int32(6) {
+				if err := trainer.Step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				for row, halted := range trainer.carry.halted {
+					if want := (step+1)%segments == 0; halted != want {
+						t.Errorf("after step %d row %d has halted: %v, want %v", step+1, row, halted, want)
+					}
+				}
+			}
+			if _, learns := trainer.arrays["q.target"]; learns != (halting == v1alpha1.HaltingQLearning) {
+				t.Errorf("the program computes a target for the Q head: %v", learns)
+			}
+		})
+	}
+}
