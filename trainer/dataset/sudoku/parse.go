@@ -24,6 +24,8 @@ type Puzzle struct {
 	// Rating is the difficulty that the source gives, or NoRating.
 	Rating int
 	Line   int
+	// Collection tells apart the sources of puzzles that are used together.
+	Collection int
 }
 
 // NoRating is the Rating of a puzzle whose source gives none.
