@@ -39,10 +39,11 @@ type Summary struct {
 
 // Collection counts the originals that a recipe took from one collection.
 type Collection struct {
-	Name  string `json:"name"`
-	Read  int    `json:"read"`
-	Train int    `json:"train"`
-	Test  int    `json:"test"`
+	Name string `json:"name"`
+	// Puzzles are those that the collection holds, less duplicates and what is rated out of range.
+	Puzzles int `json:"puzzles"`
+	Train   int `json:"train"`
+	Test    int `json:"test"`
 }
 
 // Progress is told how far a stage of the work is. It may be called from several goroutines.

@@ -46,7 +46,7 @@ func buildSudokuHard(ctx context.Context, common *building) error {
 		for j := range puzzles {
 			puzzles[j].Collection = i
 		}
-		b.summary.Collections = append(b.summary.Collections, Collection{Name: c.name, Read: len(puzzles)})
+		b.summary.Collections = append(b.summary.Collections, Collection{Name: c.name, Puzzles: len(puzzles)})
 		all = append(all, puzzles...)
 	}
 	distinct, err := sudoku.Distinct(ctx, all, b.compared(len(all)))

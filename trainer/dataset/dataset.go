@@ -134,10 +134,10 @@ func load(where, split string, open func(string) (io.ReadCloser, error)) (*Datas
 	if d.groups, err = l.vector("group_indices"); err != nil {
 		return nil, err
 	}
-	if err := l.check(d); err != nil {
+	if d.ratings, err = l.ratings(); err != nil {
 		return nil, err
 	}
-	if d.ratings, err = l.ratings(d.Examples()); err != nil {
+	if err := l.check(d); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -255,6 +255,9 @@ func (l loader) check(d *Dataset) error {
 	n := size(d.inputs)
 	if size(d.labels) != n {
 		return l.bad(arrayFile(l.set, "labels"), "%d examples, but %d inputs", size(d.labels), n)
+	}
+	if d.ratings != nil && len(d.ratings) != n {
+		return l.bad(arrayFile(l.set, ratingsField), "%d ratings, but %d inputs", len(d.ratings), n)
 	}
 	if err := offsets(d.puzzles, n); err != nil {
 		return l.bad(arrayFile(l.set, "puzzle_indices"), "%v", err)

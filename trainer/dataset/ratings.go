@@ -22,8 +22,8 @@ func (d *Dataset) Rating(example int) (int32, bool) {
 	return d.ratings[example], true
 }
 
-// ratings reads the array of ratings, if there is one, and checks it against the number of examples.
-func (l loader) ratings(examples int) ([]int32, error) {
+// ratings reads the array of ratings, if there is one.
+func (l loader) ratings() ([]int32, error) {
 	name := arrayFile(l.set, ratingsField)
 	r, err := l.open(path.Join(l.split, name))
 	if missing(err) {
@@ -40,9 +40,6 @@ func (l loader) ratings(examples int) ([]int32, error) {
 	v, err := l.oneAxis(ratingsField, a)
 	if err != nil {
 		return nil, err
-	}
-	if len(v) != examples {
-		return nil, l.bad(name, "%d ratings for %d examples", len(v), examples)
 	}
 	for i, rating := range v {
 		if rating < UnknownRating {
