@@ -91,10 +91,10 @@ func TestCheck_findsWhatTheOfficialLoaderCannotRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	metadata := func(old, new string) string {
-		changed := strings.Replace(string(text), old, new, 1)
+	metadata := func(from, to string) string {
+		changed := strings.Replace(string(text), from, to, 1)
 		if changed == string(text) {
-			t.Fatalf("%q is not in dataset.json", old)
+			t.Fatalf("%q is not in dataset.json", from)
 		}
 		return changed
 	}

@@ -23,9 +23,10 @@ func withKin(t *testing.T) []Puzzle {
 	return puzzles
 }
 
-func divided(t *testing.T, puzzles []Puzzle, size int, seed int64) (train, test []Puzzle) {
+// divided are puzzles with 90 of them held out.
+func divided(t *testing.T, puzzles []Puzzle, seed int64) (train, test []Puzzle) {
 	t.Helper()
-	train, test, err := Split(t.Context(), puzzles, size, seed, ignore)
+	train, test, err := Split(t.Context(), puzzles, 90, seed, ignore)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func divided(t *testing.T, puzzles []Puzzle, size int, seed int64) (train, test 
 
 func TestSplit_separatesFamilies(t *testing.T) {
 	puzzles := withKin(t)
-	train, test := divided(t, puzzles, 90, 1)
+	train, test := divided(t, puzzles, 1)
 	if len(test) != 90 || len(train) != 340 {
 		t.Errorf("%d + %d puzzles, want 340 + 90", len(train), len(test))
 	}
@@ -54,9 +55,9 @@ func TestSplit_separatesFamilies(t *testing.T) {
 
 func TestSplit_dependsOnTheSeedAlone(t *testing.T) {
 	puzzles := withKin(t)
-	train, _ := divided(t, puzzles, 90, 1)
-	again, _ := divided(t, puzzles, 90, 1)
-	other, _ := divided(t, puzzles, 90, 2)
+	train, _ := divided(t, puzzles, 1)
+	again, _ := divided(t, puzzles, 1)
+	other, _ := divided(t, puzzles, 2)
 	if !slices.Equal(train, again) || slices.Equal(train, other) {
 		t.Error("the split must depend on the seed, and on nothing else")
 	}
@@ -64,7 +65,7 @@ func TestSplit_dependsOnTheSeedAlone(t *testing.T) {
 
 func TestDropKin_dropsFamiliesOfTestPuzzles(t *testing.T) {
 	puzzles := withKin(t)
-	train, test := divided(t, puzzles, 90, 1)
+	train, test := divided(t, puzzles, 1)
 	drop := func(held []Puzzle) []Puzzle {
 		left, err := DropKin(t.Context(), slices.Clone(train), held, ignore)
 		if err != nil {
