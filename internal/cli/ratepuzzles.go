@@ -44,15 +44,7 @@ func (a *app) rate(ctx context.Context, source string, from io.Reader) error {
 	if err != nil {
 		return err
 	}
-	show, done := a.buildProgress()
-	defer done()
-	if err := sudoku.Check(ctx, source, puzzles, func(n int) { show("check puzzles", n, len(puzzles)) }); err != nil {
-		return err
-	}
-	for i := range puzzles {
-		puzzles[i].Rating = sudoku.NoRating
-	}
-	if err := sudoku.RateMissing(ctx, puzzles, func(n int) { show("rate puzzles", n, len(puzzles)) }); err != nil {
+	if err := a.rateAll(ctx, source, puzzles); err != nil {
 		return err
 	}
 	out := bufio.NewWriter(a.out)
@@ -61,4 +53,17 @@ func (a *app) rate(ctx context.Context, source string, from io.Reader) error {
 		fmt.Fprintf(out, "%s,%d\n", puzzles[i].Question, puzzles[i].Rating)
 	}
 	return out.Flush()
+}
+
+// rateAll checks the puzzles and rates them, whatever the source says.
+func (a *app) rateAll(ctx context.Context, source string, puzzles []sudoku.Puzzle) error {
+	show, done := a.buildProgress()
+	defer done()
+	if err := sudoku.Check(ctx, source, puzzles, func(n int) { show("check puzzles", n, len(puzzles)) }); err != nil {
+		return err
+	}
+	for i := range puzzles {
+		puzzles[i].Rating = sudoku.NoRating
+	}
+	return sudoku.RateMissing(ctx, puzzles, func(n int) { show("rate puzzles", n, len(puzzles)) })
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -180,6 +181,18 @@ func TestParse_forms(t *testing.T) {
 				t.Errorf("answered: %v", got)
 			}
 		})
+	}
+}
+
+func TestParse_ratings(t *testing.T) {
+	for text, want := range map[string]int{"7": 7, " 7 ": 7, "0": 0, "2147483647": 2147483647, "": NoRating, "-3": NoRating, "hard": NoRating, "2147483648": NoRating} {
+		puzzles, err := Parse(t.Context(), "f.csv", strings.NewReader("puzzle,rating\n"+easy+","+text+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if puzzles[0].Rating != want {
+			t.Errorf("%q is read as %d, want %d", text, puzzles[0].Rating, want)
+		}
 	}
 }
 
@@ -393,6 +406,9 @@ func FuzzParse(f *testing.F) {
 			if p.Answer != (Board{}) && !p.Answer.IsSolutionOf(p.Question) {
 				t.Fatalf("line %d: a wrong answer got through", p.Line)
 			}
+			if p.Rating < NoRating || p.Rating > math.MaxInt32 {
+				t.Fatalf("line %d: the rating %d does not fit", p.Line, p.Rating)
+			}
 		}
 	})
 }
@@ -408,6 +424,13 @@ func FuzzSolve(f *testing.F) {
 		solution, verdict := Solve(p)
 		if (verdict == Unique || verdict == SeveralSolutions) && !solution.IsSolutionOf(p) {
 			t.Fatalf("%s does not solve %s", solution, p)
+		}
+		if verdict != Unique {
+			return
+		}
+		form := (&Puzzle{Question: p, Answer: solution}).Canonical()
+		if answer, verdict := Solve(form); verdict != Unique || answer != solution.Canonical() {
+			t.Fatalf("%s does not solve the canonical form %s", solution.Canonical(), form)
 		}
 	})
 }
