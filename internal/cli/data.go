@@ -15,64 +15,8 @@ import (
 )
 
 func (a *app) dataCommand() *cobra.Command {
-	return group("data", "Build and inspect datasets", group("build", "Build a dataset", a.buildSudokuCommand()), a.inspectCommand(), a.sampleCommand())
-}
-
-func (a *app) buildSudokuCommand() *cobra.Command {
-	var spec v1alpha1.DatasetSpec
-	var out, testFraction string
-	var subsample, maxBlanks, minRating int32
-	var store storeFlags
-	c := &cobra.Command{
-		Use:   "sudoku --source URI --out DIR",
-		Short: "Build a Sudoku dataset",
-		Long: `sudoku builds a dataset in the official layout from puzzles: a CSV with the columns source,question,answer,rating, or
-bare lines of 81 characters, plain or gzip, in a file, at a URL or in a bucket. Missing answers are solved for; a puzzle
-that has no solution, or several, ends the build with its line number and exit code 65.`,
-		Example: `  hrm data build sudoku --source puzzles.csv.gz --out ./sudoku --subsample 1000 --augmentations 1000
-  hrm data build sudoku --source s3://puzzles/easy.txt --endpoint https://s3.example.org --out ./sudoku --max-blanks 20`,
-		Args: noArguments,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if spec.Source.URI == "" || out == "" {
-				return usageError{errors.New("--source and --out are both needed")}
-			}
-			spec.Task, spec.TestFraction = v1alpha1.TaskSudoku, v1alpha1.Decimal(testFraction)
-			for flag, field := range map[string]struct {
-				value int32
-				into  **int32
-			}{"subsample": {subsample, &spec.Subsample}, "max-blanks": {maxBlanks, &spec.MaxBlanks}, "min-rating": {minRating, &spec.MinRating}} {
-				if c.Flags().Changed(flag) {
-					*field.into = &field.value
-				}
-			}
-			s3, err := store.config()
-			if err != nil {
-				return err
-			}
-			return a.buildSudoku(c.Context(), spec, s3, out)
-		},
-	}
-	flags := c.Flags()
-	flags.StringVar(&spec.Source.URI, "source", "", "puzzles: a file, https://… or s3://bucket/key")
-	flags.StringVar(&out, "out", "", "directory for the dataset")
-	flags.StringVar(&testFraction, "test-fraction", "0.1", "share of the originals that is held out")
-	flags.Int32Var(&subsample, "subsample", 0, "number of originals to train on; all if not set")
-	flags.Int32Var(&spec.Augmentations, "augmentations", 0, "variants made of each original, besides itself")
-	flags.Int32Var(&maxBlanks, "max-blanks", 0, "fill in blanks until at most so many remain")
-	flags.Int32Var(&minRating, "min-rating", 0, "leave out puzzles that are rated easier")
-	flags.Int64Var(&spec.Seed, "seed", 0, "seed of the split, the subsample and the augmentations")
-	store.addBucket(c)
-	return c
-}
-
-func (a *app) buildSudoku(ctx context.Context, spec v1alpha1.DatasetSpec, s3 objectstore.S3Config, out string) error {
-	s, err := dataset.Build(ctx, spec, sourcesOf(ctx, s3), out, nil)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(a.out, "%s: %d puzzles read, %d of them twice; %d originals and %d examples to train on, %d held out\n",
-		out, s.Read, s.Duplicates, s.TrainGroups, s.TrainExamples, s.TestExamples)
-	return err
+	return group("data", "Build and inspect datasets", group("build", "Build a dataset", a.buildSudokuCommand(), a.buildSudokuHardCommand()),
+		a.inspectCommand(), a.rateCommand(), a.sampleCommand())
 }
 
 func (a *app) inspectCommand() *cobra.Command {

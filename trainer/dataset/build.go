@@ -19,7 +19,7 @@ import (
 )
 
 // recipeVersion changes when the same recipe makes other files than before, so that old ones are not taken for them.
-const recipeVersion = 1
+const recipeVersion = 2
 
 // Summary says what a build made.
 type Summary struct {
@@ -30,6 +30,20 @@ type Summary struct {
 	TrainGroups   int    `json:"trainGroups"`
 	TrainExamples int    `json:"trainExamples"`
 	TestExamples  int    `json:"testExamples"`
+	// Collections are those of a recipe.
+	Collections []Collection `json:"collections,omitempty"`
+	// TrainRating and TestRating are mean ratings of the originals; nil where none is known.
+	TrainRating *float64 `json:"trainRating,omitempty"`
+	TestRating  *float64 `json:"testRating,omitempty"`
+}
+
+// Collection counts the originals that a recipe took from one collection.
+type Collection struct {
+	Name string `json:"name"`
+	// Puzzles are those that the collection holds, less duplicates and what is rated out of range.
+	Puzzles int `json:"puzzles"`
+	Train   int `json:"train"`
+	Test    int `json:"test"`
 }
 
 // Progress is told how far a stage of the work is. It may be called from several goroutines.
@@ -47,6 +61,11 @@ type task struct {
 
 var tasks = map[v1alpha1.Task]task{
 	v1alpha1.TaskSudoku: {sudoku.MaxBytes, (*fetcher).fetchTable, buildSudoku},
+}
+
+// recipes are the tasks' datasets that come from several collections.
+var recipes = map[v1alpha1.DatasetRecipe]task{
+	v1alpha1.DatasetRecipeSudokuHard: {sudoku.MaxBytes, (*fetcher).fetchSudokuHard, buildSudokuHard},
 }
 
 // building is a build in progress.
@@ -87,6 +106,13 @@ func fetch(ctx context.Context, spec v1alpha1.DatasetSpec, files Files, dir stri
 }
 
 func taskOf(spec v1alpha1.DatasetSpec) (task, error) {
+	if spec.Recipe != "" {
+		t, known := recipes[spec.Recipe]
+		if !known {
+			return task{}, fmt.Errorf("build dataset: unknown recipe %q: use one of %v", spec.Recipe, slices.Sorted(maps.Keys(recipes)))
+		}
+		return t, nil
+	}
 	t, known := tasks[spec.Task]
 	if !known {
 		return task{}, fmt.Errorf("build dataset: unknown task %q: use one of %v", spec.Task, slices.Sorted(maps.Keys(tasks)))

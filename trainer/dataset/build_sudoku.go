@@ -23,10 +23,7 @@ func buildSudoku(ctx context.Context, common *building) error {
 	if err := b.gather(ctx, b.src.file(Train), b.src.file(Test)); err != nil {
 		return err
 	}
-	if err := b.write(ctx, b.outDir); err != nil {
-		return fmt.Errorf("write dataset to %s: %w", b.outDir, err)
-	}
-	return nil
+	return b.write(ctx)
 }
 
 // gather reads, checks, splits and subsamples the originals.
@@ -39,28 +36,47 @@ func (b *sudokuBuild) gather(ctx context.Context, train, test *sourceFile) (err 
 			return err
 		}
 		before := len(b.train)
-		b.train = sudoku.DropKin(b.train, b.test)
-		b.summary.Related = before - len(b.train)
-	} else {
-		held, err := testSize(b.spec.TestFraction, len(b.train))
-		if err != nil {
+		if b.train, err = sudoku.DropKin(ctx, b.train, b.test, b.compared(before)); err != nil {
 			return err
 		}
-		b.train, b.test = sudoku.Split(b.train, held, b.spec.Seed)
+		b.summary.Related = before - len(b.train)
+	} else if err := b.split(ctx, b.train); err != nil {
+		return err
 	}
 	if len(b.train) == 0 {
-		return dataerror.New(train.name, 0, "no puzzle is left to train on: add puzzles, or lower testFraction or minRating")
+		return dataerror.New(train.name, 0, "no puzzle is left to train on: add puzzles, or lower testFraction, or widen minRating and maxRating")
 	}
 	if n := b.spec.Subsample; n != nil {
 		if int(*n) > len(b.train) {
-			return dataerror.New(train.name, 0, "%d puzzles to train on, but subsample asks for %d: lower it", len(b.train), *n)
+			return tooFew(train.name, len(b.train), *n)
 		}
 		b.train = sudoku.Subsample(b.train, int(*n), b.spec.Seed)
 	}
 	return nil
 }
 
-// read returns the different, proper puzzles of a file, with their answers.
+func tooFew(source string, puzzles int, subsample int32) error {
+	return dataerror.New(source, 0, "%d puzzles to train on, but subsample asks for %d: lower it", puzzles, subsample)
+}
+
+// split holds out testFraction of the puzzles, by family.
+func (b *sudokuBuild) split(ctx context.Context, puzzles []sudoku.Puzzle) error {
+	held, err := testSize(b.spec.TestFraction, len(puzzles))
+	if err != nil {
+		return err
+	}
+	b.train, b.test, err = sudoku.Split(ctx, puzzles, held, b.spec.Seed, b.compared(len(puzzles)))
+	return err
+}
+
+// compared reports the progress of looking for puzzles in disguise.
+func (b *sudokuBuild) compared(total int) func(done int) { return b.stage("compare puzzles", total) }
+
+func (b *sudokuBuild) stage(name string, total int) func(done int) {
+	return func(done int) { b.progress(name, done, total) }
+}
+
+// read returns the different, proper puzzles of a file in the wanted range of ratings, with their answers.
 func (b *sudokuBuild) read(ctx context.Context, from *sourceFile) ([]sudoku.Puzzle, error) {
 	f, err := os.Open(from.path)
 	if err != nil {
@@ -75,31 +91,40 @@ func (b *sudokuBuild) read(ctx context.Context, from *sourceFile) ([]sudoku.Puzz
 	puzzles = sudoku.Deduplicate(puzzles)
 	b.summary.Read += read
 	b.summary.Duplicates += read - len(puzzles)
-	if least := b.spec.MinRating; least != nil {
-		if puzzles, err = sudoku.Rated(from.name, puzzles, int(*least)); err != nil {
-			return nil, err
-		}
+	wanted := sudoku.Ratings{Min: b.spec.MinRating, Max: b.spec.MaxRating}
+	puzzles = wanted.Keep(puzzles)
+	if err := sudoku.Check(ctx, from.name, puzzles, b.stage("check puzzles", len(puzzles))); err != nil {
+		return nil, err
 	}
-	total := len(puzzles)
-	return puzzles, sudoku.Check(ctx, from.name, puzzles, func(done int) { b.progress("check puzzles", done, total) })
+	if !wanted.Bounded() {
+		return puzzles, nil
+	}
+	err = sudoku.RateMissing(ctx, puzzles, b.stage("rate puzzles", len(puzzles)))
+	return wanted.Keep(puzzles), err
 }
 
-func (b *sudokuBuild) write(ctx context.Context, outDir string) error {
+func (b *sudokuBuild) write(ctx context.Context) error {
 	variants := 1 + int(b.spec.Augmentations)
-	if err := b.writeSplit(ctx, outDir, Train, b.train, variants); err != nil {
-		return err
+	mean, err := b.writeSplit(ctx, Train, b.train, variants)
+	if err == nil {
+		b.summary.TrainRating = mean
+		b.summary.TestRating, err = b.writeSplit(ctx, Test, b.test, 1)
 	}
-	if err := b.writeSplit(ctx, outDir, Test, b.test, 1); err != nil {
-		return err
+	if err == nil {
+		err = writeJSON(filepath.Join(b.outDir, "identifiers.json"), []string{"<blank>"})
+	}
+	if err != nil {
+		return fmt.Errorf("write dataset to %s: %w", b.outDir, err)
 	}
 	b.summary.TrainGroups, b.summary.TrainExamples, b.summary.TestExamples = len(b.train), variants*len(b.train), len(b.test)
-	return writeJSON(filepath.Join(outDir, "identifiers.json"), []string{"<blank>"})
+	return nil
 }
 
-func (b *sudokuBuild) writeSplit(ctx context.Context, outDir, split string, originals []sudoku.Puzzle, variants int) error {
+// writeSplit returns the mean rating of the originals.
+func (b *sudokuBuild) writeSplit(ctx context.Context, split string, originals []sudoku.Puzzle, variants int) (*float64, error) {
 	examples := len(originals) * variants
 	if examples > maxExamples {
-		return fmt.Errorf("%d examples, more than %d: lower augmentations or subsample", examples, maxExamples)
+		return nil, fmt.Errorf("%d examples, more than %d: lower augmentations or subsample", examples, maxExamples)
 	}
 	e := sudoku.Expansion{Variants: variants, MaxBlanks: sudoku.AnyBlanks, Seed: b.spec.Seed}
 	if split == Test {
@@ -119,10 +144,25 @@ func (b *sudokuBuild) writeSplit(ctx context.Context, outDir, split string, orig
 		Identifiers: make([]int32, examples),
 		Puzzles:     offsetsOf(examples, 1),
 		Groups:      offsetsOf(len(originals), variants),
+		Ratings:     exampleRatings(originals, &e),
 	}
-	report := func(done int) { b.progress("augment "+split+" puzzles", done, len(originals)) }
-	if err := e.Expand(ctx, originals, a.Inputs, a.Labels, report); err != nil {
-		return err
+	if err := e.Expand(ctx, originals, a.Inputs, a.Labels, b.stage("augment "+split+" puzzles", len(originals))); err != nil {
+		return nil, err
 	}
-	return WriteSplit(outDir, split, a)
+	return meanRating(a.Ratings), WriteSplit(b.outDir, split, a)
+}
+
+// exampleRatings gives every variant the rating of its original. A puzzle that is made easier loses it.
+func exampleRatings(originals []sudoku.Puzzle, e *sudoku.Expansion) []int32 {
+	ratings := make([]int32, 0, len(originals)*e.Variants)
+	for i := range originals {
+		rating := int32(UnknownRating)
+		if p := &originals[i]; p.Rating != sudoku.NoRating && p.Question.Blanks() <= e.MaxBlanks {
+			rating = int32(p.Rating)
+		}
+		for range e.Variants {
+			ratings = append(ratings, rating)
+		}
+	}
+	return ratings
 }

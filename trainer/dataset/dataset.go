@@ -55,6 +55,7 @@ type Dataset struct {
 	puzzles        []int32 // where each puzzle's examples begin, and the end of the last
 	groups         []int32 // where each group's puzzles begin, and the end of the last
 	puzzleOf       []int32 // per example
+	ratings        []int32 // per example; nil if there are none
 }
 
 // tokens holds [N, S] integers as bytes where they fit, which they do for all known tasks.
@@ -133,6 +134,9 @@ func load(where, split string, open func(string) (io.ReadCloser, error)) (*Datas
 	if d.groups, err = l.vector("group_indices"); err != nil {
 		return nil, err
 	}
+	if d.ratings, err = l.ratings(); err != nil {
+		return nil, err
+	}
 	if err := l.check(d); err != nil {
 		return nil, err
 	}
@@ -202,6 +206,10 @@ func (l loader) vector(field string) ([]int32, error) {
 	if err != nil {
 		return nil, err
 	}
+	return l.oneAxis(field, a)
+}
+
+func (l loader) oneAxis(field string, a NPY) ([]int32, error) {
 	if len(a.Shape) != 1 {
 		return nil, l.bad(arrayFile(l.set, field), "has shape %v: expected one axis", a.Shape)
 	}
@@ -247,6 +255,9 @@ func (l loader) check(d *Dataset) error {
 	n := size(d.inputs)
 	if size(d.labels) != n {
 		return l.bad(arrayFile(l.set, "labels"), "%d examples, but %d inputs", size(d.labels), n)
+	}
+	if d.ratings != nil && len(d.ratings) != n {
+		return l.bad(arrayFile(l.set, ratingsField), "%d ratings, but %d inputs", len(d.ratings), n)
 	}
 	if err := offsets(d.puzzles, n); err != nil {
 		return l.bad(arrayFile(l.set, "puzzle_indices"), "%v", err)

@@ -66,20 +66,20 @@ func TestBuild(t *testing.T) {
 	if summary.Read != 10000 || summary.TrainExamples != 240 || summary.TestExamples != 50 {
 		t.Errorf("summary %+v", summary)
 	}
-	held := map[uint64]bool{}
+	held := map[sudoku.Board]bool{}
 	for i := range test.Examples() {
 		question, answer := boards(test, i)
 		if !answer.IsSolutionOf(question) || question.Blanks() > 30 {
 			t.Fatalf("test example %d: %s", i, question)
 		}
-		held[answer.Kin()] = true
+		held[answer.Canonical()] = true
 	}
 	for i := range train.Examples() {
 		question, answer := boards(train, i)
 		if !answer.IsSolutionOf(question) || question.Blanks() > 30 {
 			t.Fatalf("training example %d: %s", i, question)
 		}
-		if held[answer.Kin()] {
+		if held[answer.Canonical()] {
 			t.Fatalf("training example %d is a test puzzle in disguise", i)
 		}
 	}
@@ -131,7 +131,7 @@ func TestBuild_badDataIsRecognisable(t *testing.T) {
 		{"an empty board", file("blank", one+strings.Repeat(".", 81)+"\n"), ":2: the puzzle has several solutions", nil},
 		{"nothing to train on", file("one", one), "no puzzle is left", nil},
 		{"too few puzzles", file("two", one), "lower it", func(s *v1alpha1.DatasetSpec) { s.TestFraction = "0" }},
-		{"no rating", file("three", one), "no rating", func(s *v1alpha1.DatasetSpec) { s.MinRating = int32p(2) }},
+		{"only easier puzzles", file("three", one), "no puzzle is left", func(s *v1alpha1.DatasetSpec) { s.MinRating = int32p(2) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			spec := small()
@@ -196,7 +196,7 @@ func TestCached(t *testing.T) {
 		t.Fatalf("second: hit %v at %s", hit, again)
 	}
 	objects, err := store.List(ctx, "jobs/a/datasets/")
-	if err != nil || len(objects) != len(requiredFiles())+1 {
+	if err != nil || len(objects) != len(requiredFiles())+3 { // two arrays of ratings, and the manifest
 		t.Fatalf("%d objects, %v", len(objects), err)
 	}
 	for _, o := range objects {

@@ -15,6 +15,8 @@ type Arrays struct {
 	Inputs, Labels []uint8 // [N, SeqLen]
 	// Identifiers has one element per puzzle; Puzzles and Groups are offsets that begin with 0.
 	Identifiers, Puzzles, Groups []int32
+	// Ratings says how hard each example is, or UnknownRating. Not every task has them.
+	Ratings []int32
 }
 
 // WriteSplit writes the files of one split below dir.
@@ -31,6 +33,7 @@ func WriteSplit(dir, split string, a Arrays) error {
 		writeVector(filepath.Join(dir, arrayFile(set, "puzzle_identifiers")), a.Identifiers),
 		writeVector(filepath.Join(dir, arrayFile(set, "puzzle_indices")), a.Puzzles),
 		writeVector(filepath.Join(dir, arrayFile(set, "group_indices")), a.Groups),
+		writeRatings(filepath.Join(dir, arrayFile(set, ratingsField)), a.Ratings),
 		writeJSON(filepath.Join(dir, "dataset.json"), a.Metadata),
 	)
 }

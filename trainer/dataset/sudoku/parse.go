@@ -21,9 +21,11 @@ type Puzzle struct {
 	Question Board
 	// Answer is blank as long as nobody has solved the puzzle.
 	Answer Board
-	// Rating is the difficulty that the source gives, or NoRating.
+	// Rating is the difficulty that the source gives, of 32 bits, or NoRating.
 	Rating int
 	Line   int
+	// Collection tells apart the sources of puzzles that are used together.
+	Collection int
 }
 
 // NoRating is the Rating of a puzzle whose source gives none.
@@ -183,8 +185,8 @@ func (l *layout) parse(text []byte) (Puzzle, error) {
 	}
 	p := Puzzle{Rating: NoRating}
 	if l.rating >= 0 && l.rating < len(fields) {
-		if rating, err := strconv.Atoi(strings.TrimSpace(fields[l.rating])); err == nil && rating >= 0 {
-			p.Rating = rating
+		if rating, err := strconv.ParseInt(strings.TrimSpace(fields[l.rating]), 10, 32); err == nil && rating >= 0 {
+			p.Rating = int(rating)
 		}
 	}
 	if p.Question, err = ParseBoard(fields[l.question]); err != nil {

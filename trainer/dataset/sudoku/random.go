@@ -9,6 +9,7 @@ const (
 	forSplit purpose = iota + 1
 	forSubsample
 	forVariants
+	forDisguise
 )
 
 // stream is the random source for one item of one purpose. It depends on nothing else, so that items can be worked on in

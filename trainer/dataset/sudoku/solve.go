@@ -18,147 +18,99 @@ const (
 )
 
 // maxGuesses bounds the search, so that a hostile file cannot hold a build for hours.
-const maxGuesses = 2_000_000
-
-const allDigits = 1<<9 - 1
+const maxGuesses = 1_000_000
 
 // Solve returns the puzzle's solution (the first one found, if there are several) and whether it is the only one.
 func Solve(puzzle Board) (Board, Verdict) {
-	if puzzle.Conflict() != nil {
-		return Board{}, NoSolution
+	s, verdict := solve(&puzzle, maxGuesses)
+	return s.solution, verdict
+}
+
+func solve(puzzle *Board, maxGuesses int) (search, Verdict) {
+	s := search{maxGuesses: maxGuesses}
+	if g, ok := newGrid(puzzle); ok {
+		s.run(g)
 	}
-	s := search{guesses: maxGuesses}
-	var g grid
-	for i := range g.candidates {
-		g.candidates[i] = allDigits
-	}
-	for i, d := range puzzle {
-		if d != 0 && !g.place(i, 1<<(d-1)) {
-			return Board{}, NoSolution
-		}
-	}
-	s.run(&g)
 	switch {
 	case s.found >= 2:
-		return s.solution, SeveralSolutions
-	case s.guesses <= 0:
-		return s.solution, Undecided
+		return s, SeveralSolutions
+	case s.guesses >= s.maxGuesses:
+		return s, Undecided
 	case s.found == 1:
-		return s.solution, Unique
+		return s, Unique
 	default:
-		return Board{}, NoSolution
+		return s, NoSolution
 	}
 }
 
-// grid holds for every cell the set of digits that it may still hold, a bit per digit. A cell is settled when its digit
-// has also been removed from the cells that see it.
-type grid struct {
-	candidates [Cells]uint16
-	settled    [Cells]bool
-}
-
-// place settles a cell on a digit and follows every cell that is thereby left with one digit.
-// It returns false if that leaves some cell with none.
-func (g *grid) place(cell int, digit uint16) bool {
-	if g.candidates[cell]&digit == 0 {
-		return false
-	}
-	g.candidates[cell] = digit
-	if g.settled[cell] {
-		return true
-	}
-	g.settled[cell] = true
-	for _, p := range peers[cell] {
-		c := g.candidates[p]
-		if c&digit == 0 {
-			continue
-		}
-		c &^= digit
-		g.candidates[p] = c
-		if c == 0 || (c&(c-1) == 0 && !g.place(int(p), c)) {
-			return false
-		}
-	}
-	return true
-}
-
-// placeHidden settles every digit that has one cell left in some unit, until there is none.
-// It returns false if a digit has no cell left in a unit.
-func (g *grid) placeHidden() bool {
-	for again := true; again; {
-		again = false
-		for u := range units {
-			var once, twice uint16
-			for _, cell := range units[u] {
-				c := g.candidates[cell]
-				twice |= once & c
-				once |= c
-			}
-			if once != allDigits {
-				return false
-			}
-			hidden := once &^ twice
-			if hidden == 0 {
-				continue
-			}
-			for _, cell := range units[u] {
-				h := g.candidates[cell] & hidden
-				if h == 0 || g.settled[cell] {
-					continue
-				}
-				if h&(h-1) != 0 || !g.place(int(cell), h) {
-					return false
-				}
-				again = true
-			}
-		}
-	}
-	return true
-}
-
-// fewest returns the open cell with the fewest digits left, or -1 if the grid is full.
-func (g *grid) fewest() int {
-	best, least := -1, 10
-	for i, c := range g.candidates {
-		if g.settled[i] {
-			continue
-		}
-		if n := bits.OnesCount16(c); n < least {
-			best, least = i, n
-			if n == 2 {
-				break
-			}
-		}
-	}
-	return best
-}
-
+// search looks for solutions, up to two. Where nothing more follows from the clues it guesses in which layout of a chute a
+// digit lies, and then goes on without that layout, so that every guess has two branches.
 type search struct {
-	found    int
-	guesses  int
-	solution Board
+	maxGuesses     int
+	found, guesses int
+	solution       Board
+	// halfGuesses is twice the number of guesses on the way to the last solution found, where every branch without it counts
+	// half: whichever branch is tried first, in half of the cases it is the wrong one.
+	halfGuesses int
 }
 
-// run counts solutions below g, up to two.
 func (s *search) run(g *grid) {
-	if !g.placeHidden() {
+	if s.guesses >= s.maxGuesses || !g.propagate() {
 		return
 	}
-	cell := g.fewest()
-	if cell < 0 {
-		if s.found == 0 {
-			for i, c := range g.candidates {
-				s.solution[i] = byte(bits.TrailingZeros16(c)) + 1
+	chute, layout, digit := g.fewestLayouts()
+	if digit == 0 {
+		s.found++
+		s.solution = g.board()
+		return
+	}
+	s.guesses++
+	before, foundBefore := s.guesses, s.found
+	guess := *g
+	guess.choose(chute, layout, digit)
+	s.run(&guess)
+	if s.found >= 2 {
+		return
+	}
+	between, foundByGuess := s.guesses, s.found > foundBefore
+	g.rule(chute, layout, digit)
+	s.run(g)
+	switch {
+	case foundByGuess:
+		s.halfGuesses += 2 + s.guesses - between
+	case s.found > foundBefore:
+		s.halfGuesses += 2 + between - before
+	}
+}
+
+// fewestLayouts returns the digit with the fewest layouts, but more than one, of the chute with the fewest open ones, and the
+// first of its layouts. The digit is 0 if the grid is full.
+func (g *grid) fewestLayouts() (chute, layout int, digit uint16) {
+	chute, fewest := -1, 9*len(layouts)+1
+	for i := range g.layouts {
+		n := 0
+		for _, digits := range g.layouts[i] {
+			n += bits.OnesCount16(digits)
+		}
+		if n > 9 && n < fewest {
+			chute, fewest = i, n
+		}
+	}
+	if chute < 0 {
+		return 0, 0, 0
+	}
+	fewest = len(layouts) + 1
+	for d := uint16(1); d < 1<<9; d <<= 1 {
+		n, first := 0, 0
+		for k := len(layouts) - 1; k >= 0; k-- {
+			if g.layouts[chute][k]&d != 0 {
+				n++
+				first = k
 			}
 		}
-		s.found++
-		return
-	}
-	for left := g.candidates[cell]; left != 0 && s.found < 2 && s.guesses > 0; left &= left - 1 {
-		s.guesses--
-		next := *g
-		if next.place(cell, left&-left) {
-			s.run(&next)
+		if n > 1 && n < fewest {
+			layout, digit, fewest = first, d, n
 		}
 	}
+	return chute, layout, digit
 }

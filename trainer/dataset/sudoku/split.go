@@ -1,11 +1,10 @@
 package sudoku
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"slices"
-
-	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
 )
 
 // Deduplicate keeps the first of several puzzles with the same clues.
@@ -18,57 +17,86 @@ func Deduplicate(puzzles []Puzzle) []Puzzle {
 	})
 }
 
-// Rated keeps the puzzles with at least the given rating.
-func Rated(source string, puzzles []Puzzle, least int) ([]Puzzle, error) {
-	for i := range puzzles {
-		if puzzles[i].Rating == NoRating {
-			return nil, dataerror.New(source, puzzles[i].Line, "the puzzle has no rating: add one, or leave out minRating")
+// Distinct keeps the first of several puzzles that symmetries turn into each other. All must have their answers.
+func Distinct(ctx context.Context, puzzles []Puzzle, progress func(done int)) ([]Puzzle, error) {
+	classes, err := forms(ctx, puzzles, (*Puzzle).Canonical, progress)
+	if err != nil {
+		return nil, err
+	}
+	seen := make(map[Board]struct{}, len(puzzles))
+	distinct := puzzles[:0]
+	for i, p := range puzzles {
+		if _, again := seen[classes[i]]; !again {
+			seen[classes[i]] = struct{}{}
+			distinct = append(distinct, p)
 		}
 	}
-	return slices.DeleteFunc(puzzles, func(p Puzzle) bool { return p.Rating < least }), nil
+	return distinct, nil
 }
 
 // Split divides puzzles into training and test puzzles: testSize of them for the test, or fewer if whole families of
-// related puzzles don't add up to it. No test puzzle has the solution of a training puzzle, nor one that a symmetry turns
-// into it. Both come in random order. All puzzles must have their answers.
-func Split(puzzles []Puzzle, testSize int, seed int64) (train, test []Puzzle) {
-	families := make(map[uint64]int, len(puzzles)) // how many puzzles share a Kin
-	kin := make([]uint64, len(puzzles))
-	for i := range puzzles {
-		kin[i] = puzzles[i].Answer.Kin()
-		families[kin[i]]++
+// related puzzles don't add up to it. A family are the puzzles whose solutions symmetries turn into each other: the same
+// puzzle in disguise, or other clues of the same solution. Both parts come in random order. All puzzles must have their answers.
+func Split(ctx context.Context, puzzles []Puzzle, testSize int, seed int64, progress func(done int)) (train, test []Puzzle, err error) {
+	family, err := forms(ctx, puzzles, canonicalAnswer, progress)
+	if err != nil {
+		return nil, nil, err
 	}
-	order := stream(seed, forSplit, 0).Perm(len(puzzles))
-	inTest := make(map[uint64]bool, len(families))
+	members := make(map[Board]int, len(puzzles))
+	for _, f := range family {
+		members[f]++
+	}
+	inTest := make(map[Board]bool, len(members))
 	room := testSize
-	for _, i := range order {
-		k := kin[i]
-		if _, decided := inTest[k]; !decided {
-			inTest[k] = families[k] <= room
-			if inTest[k] {
-				room -= families[k]
+	for _, i := range stream(seed, forSplit, 0).Perm(len(puzzles)) {
+		f := family[i]
+		if _, decided := inTest[f]; !decided {
+			inTest[f] = members[f] <= room
+			if inTest[f] {
+				room -= members[f]
 			}
 		}
-		if inTest[k] {
+		if inTest[f] {
 			test = append(test, puzzles[i])
 		} else {
 			train = append(train, puzzles[i])
 		}
 	}
-	return train, test
+	return train, test, nil
 }
 
-// DropKin removes from train every puzzle whose solution a symmetry turns into that of a test puzzle: what Split sees
-// to, for sources that come already split.
-func DropKin(train, test []Puzzle) []Puzzle {
-	kin := make(map[uint64]struct{}, len(test))
-	for i := range test {
-		kin[test[i].Answer.Kin()] = struct{}{}
+// DropKin removes from train every puzzle that is of the family of a test puzzle: what Split sees to, for sources that come
+// already split.
+func DropKin(ctx context.Context, train, test []Puzzle, progress func(done int)) ([]Puzzle, error) {
+	held, err := forms(ctx, test, canonicalAnswer, func(int) {})
+	if err != nil {
+		return nil, err
 	}
-	return slices.DeleteFunc(train, func(p Puzzle) bool {
-		_, related := kin[p.Answer.Kin()]
-		return related
-	})
+	families := make(map[Board]struct{}, len(held))
+	for _, f := range held {
+		families[f] = struct{}{}
+	}
+	family, err := forms(ctx, train, canonicalAnswer, progress)
+	if err != nil {
+		return nil, err
+	}
+	kept := train[:0]
+	for i, p := range train {
+		if _, related := families[family[i]]; !related {
+			kept = append(kept, p)
+		}
+	}
+	return kept, nil
+}
+
+func canonicalAnswer(p *Puzzle) Board { return p.Answer.Canonical() }
+
+// Disguise applies to each puzzle a random symmetry of its own.
+func Disguise(puzzles []Puzzle, seed int64) {
+	for i := range puzzles {
+		s := RandomSymmetry(stream(seed, forDisguise, i))
+		puzzles[i].Question, puzzles[i].Answer = s.Apply(&puzzles[i].Question), s.Apply(&puzzles[i].Answer)
+	}
 }
 
 // Subsample draws n puzzles at random, or returns all if there are no more than that.
