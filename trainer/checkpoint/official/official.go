@@ -5,6 +5,7 @@ package official
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -54,8 +55,8 @@ type Weights struct {
 func Import(tensors map[string]checkpoint.Tensor, known v1alpha1.ModelSpec) (*Weights, error) {
 	w := &Weights{Tensors: map[string]checkpoint.Tensor{}, Precision: v1alpha1.PrecisionFloat32}
 	shapes := map[string][]int{}
-	for name, t := range tensors {
-		short := ShortName(name)
+	for _, name := range slices.Sorted(maps.Keys(tensors)) {
+		t, short := tensors[name], ShortName(name)
 		w.Compiled = w.Compiled || strings.HasPrefix(name, compiledPrefix)
 		if slices.Contains(scratch, short) {
 			w.Ignored = append(w.Ignored, name)
@@ -75,7 +76,6 @@ func Import(tensors map[string]checkpoint.Tensor, known v1alpha1.ModelSpec) (*We
 			w.Precision = v1alpha1.PrecisionBFloat16
 		}
 	}
-	slices.Sort(w.Ignored)
 	var err error
 	w.Spec, w.Shape, err = model.Infer(shapes, known)
 	return w, err
