@@ -1,28 +1,17 @@
 package cli
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint/official"
-	"github.com/hrm-operator/hrm-operator/trainer/checkpoint/torchfile"
-	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
-	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 )
 
 // convertFlags are the choices of 'hrm checkpoint convert'.
@@ -57,8 +46,11 @@ Reading a PyTorch file executes nothing. What it holds besides tensors is refuse
   hrm checkpoint convert model.pt --out ./checkpoint --set model.numHeads=4 --set model.act.maxSteps=8
   hrm checkpoint convert ./checkpoint --out model.pt
   hrm checkpoint convert ./run --step 5000 --out model.pt --compiled`,
-		Args: exactly(1),
+		Args: atMost(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{errors.New("SOURCE is missing: name a PyTorch file, a checkpoint directory, or the place that a job trained into")}
+			}
 			if f.out == "" {
 				return usageError{errors.New("--out is missing: name the directory, or the PyTorch file, to write")}
 			}
@@ -109,99 +101,7 @@ func sourceKind(torch bool) string {
 	return "a checkpoint, or holds some"
 }
 
-// fromTorch writes a checkpoint directory with the weights of a PyTorch file.
-func (a *app) fromTorch(source string, f convertFlags) error {
-	known, said, err := knownModel(source, f)
-	if err != nil {
-		return err
-	}
-	w, count, err := readTorch(source, known.Spec.Model)
-	if err != nil {
-		return err
-	}
-	job := known
-	job.Spec.Model = w.Spec
-	if job.Spec.Training.Precision == "" {
-		job.Spec.Training.Precision = w.Precision
-	}
-	assumed := assumptions(job.Spec.Model)
-	job.Default()
-	if err := job.Spec.Model.Validate(); err != nil {
-		return usageError{fmt.Errorf("%s: %w: say what is right with --set or --config", source, err)}
-	}
-	raw, err := json.Marshal(job)
-	if err != nil {
-		return err
-	}
-	err = checkpoint.WriteDir(f.out, checkpoint.State{Model: w.Tensors, Scalars: map[string]string{}}, checkpoint.Options{Job: raw, Version: a.version, Now: time.Now})
-	if errors.Is(err, fs.ErrExist) {
-		return usageError{fmt.Errorf("--out %w: name another directory, or remove it", err)}
-	}
-	if err != nil {
-		return err
-	}
-	var s strings.Builder
-	fmt.Fprintf(&s, "%s: %s\n", source, count)
-	for _, name := range w.Ignored {
-		fmt.Fprintf(&s, "left out, being computed anew: %s\n", name)
-	}
-	fmt.Fprintf(&s, "%s: %s\n", f.out, describeModel(&job.Spec, w))
-	if said != "" {
-		fmt.Fprintf(&s, "options of the model from %s\n", said)
-	}
-	if len(assumed) > 0 {
-		fmt.Fprintf(&s, "not in the file, taken as published: %s; say otherwise with --set or --config\n", strings.Join(assumed, " "))
-	}
-	_, err = io.WriteString(a.out, s.String())
-	return err
-}
-
-// knownModel is a job that has what is known about the model without its tensors, and where that is from.
-func knownModel(source string, f convertFlags) (*v1alpha1.HRMTrainingJob, string, error) {
-	job := &v1alpha1.HRMTrainingJob{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.Kind},
-		ObjectMeta: metav1.ObjectMeta{Name: "converted"},
-	}
-	path := f.config
-	if path == "" {
-		path = filepath.Join(filepath.Dir(source), official.ConfigName)
-	}
-	raw, err := os.ReadFile(path)
-	switch {
-	case err == nil:
-		if job.Spec.Model, err = official.ParseConfig(raw); err != nil {
-			return nil, "", dataerror.New(path, 0, "%v", err)
-		}
-	case f.config == "" && errors.Is(err, fs.ErrNotExist):
-		path = ""
-	default:
-		return nil, "", usageError{fmt.Errorf("--config: %w", err)}
-	}
-	for _, s := range f.set {
-		if !strings.HasPrefix(s, "model.") && !strings.HasPrefix(s, "training.precision=") {
-			return nil, "", usageError{fmt.Errorf("--set %s: weights have a model and training.precision, nothing else to be set", s)}
-		}
-		if err := applySet(&job.Spec, s); err != nil {
-			return nil, "", err
-		}
-	}
-	return job, path, nil
-}
-
-// readTorch reads a model out of a PyTorch file, and says what the file held.
-func readTorch(path string, known v1alpha1.ModelSpec) (*official.Weights, string, error) {
-	tensors, err := torchfile.ReadFile(path)
-	if err != nil {
-		return nil, "", err
-	}
-	w, err := official.Import(tensors, known)
-	if err != nil {
-		return nil, "", dataerror.New(path, 0, "%v", err)
-	}
-	return w, contents(tensors), nil
-}
-
-// contents says how many tensors there are, of which types, and how they are named.
+// contents says how many tensors there are, and of which types.
 func contents(tensors map[string]checkpoint.Tensor) string {
 	types := map[checkpoint.DType]int{}
 	numbers := 0
@@ -217,20 +117,6 @@ func contents(tensors map[string]checkpoint.Tensor) string {
 	return fmt.Sprintf("%d tensors (%s) of %d numbers", len(tensors), strings.Join(parts, ", "), numbers)
 }
 
-// assumptions lists what neither the tensors nor anyone has said about a model, with the defaults that will be taken.
-func assumptions(m v1alpha1.ModelSpec) []string {
-	job := v1alpha1.HRMTrainingJob{}
-	job.Default()
-	var list []string
-	unsaid, defaults := hidden(&m), hidden(&job.Spec.Model)
-	for i, field := range unsaid {
-		if reflect.ValueOf(field.value).IsZero() {
-			list = append(list, defaults[i].String())
-		}
-	}
-	return list
-}
-
 // option is a field of a model's spec.
 type option struct {
 	name  string
@@ -242,75 +128,4 @@ func (o option) String() string { return fmt.Sprintf("model.%s=%v", o.name, o.va
 // hidden are the options that no tensor shows.
 func hidden(m *v1alpha1.ModelSpec) []option {
 	return []option{{"numHeads", m.NumHeads}, {"hCycles", m.HCycles}, {"lCycles", m.LCycles}, {"loss", m.Loss}, {"act.maxSteps", m.ACT.MaxSteps}}
-}
-
-// describeModel says what the tensors turned out to be.
-func describeModel(spec *v1alpha1.HRMTrainingJobSpec, w *official.Weights) string {
-	m := &spec.Model
-	trained := 0
-	for name, t := range w.Tensors {
-		if official.Trained(name) {
-			trained += t.Elements()
-		}
-	}
-	return fmt.Sprintf("HRM of %d parameters, %d+%d layers of %d, expansion %d, %d heads, positions %s, %d tokens, %d puzzle embeddings, %s",
-		trained, m.HLayers, m.LLayers, m.HiddenSize, m.Expansion, m.NumHeads, m.PositionEncoding, w.Shape.VocabSize, w.Shape.NumPuzzleIdentifiers, spec.Training.Precision)
-}
-
-// toTorch writes a PyTorch file with the weights of a checkpoint.
-func (a *app) toTorch(ctx context.Context, source string, f convertFlags) error {
-	state, manifest, ref, err := f.find(ctx, source)
-	if err != nil {
-		return err
-	}
-	job := &v1alpha1.HRMTrainingJob{}
-	if err := json.Unmarshal(manifest.Job, job); err != nil {
-		return fmt.Errorf("%s does not say which job it is of: %w", ref, err)
-	}
-	job.Default()
-	tensors, rounded, err := official.Export(state.Model, job.Spec.Training.Precision, f.compiled)
-	if err != nil {
-		return fmt.Errorf("%s: %w", ref, err)
-	}
-	err = torchfile.WriteFile(f.out, tensors)
-	if errors.Is(err, fs.ErrExist) {
-		return usageError{fmt.Errorf("--out: %w: name another file, or remove it", err)}
-	}
-	if err != nil {
-		return err
-	}
-	var shown []string
-	for _, o := range hidden(&job.Spec.Model) {
-		shown = append(shown, o.String())
-	}
-	_, err = fmt.Fprintf(a.out, "%s: step %d\n%s: %s\nnot in the file: %s\n", ref, state.Step, f.out, contents(tensors), strings.Join(shown, " "))
-	if err == nil && len(rounded) > 0 {
-		_, err = fmt.Fprintf(a.out, "rounded to bfloat16, as they are when the model computes in it: %s\n", strings.Join(rounded, ", "))
-	}
-	return err
-}
-
-// find loads the checkpoint of a directory, or the one that is wanted of a place with several.
-func (f *convertFlags) find(ctx context.Context, source string) (*checkpoint.State, checkpoint.Manifest, string, error) {
-	if checkpoint.IsDir(source) {
-		if f.step >= 0 {
-			return nil, checkpoint.Manifest{}, "", usageError{fmt.Errorf("--step: %s is one checkpoint, not a place with several", source)}
-		}
-		state, manifest, err := checkpoint.ReadDir(ctx, source)
-		return state, manifest, source, err
-	}
-	c, err := f.store.config()
-	if err != nil {
-		return nil, checkpoint.Manifest{}, "", err
-	}
-	var store objectstore.Store
-	if store, err = openStore(ctx, source, c); err != nil {
-		return nil, checkpoint.Manifest{}, "", err
-	}
-	ref, err := chooseCheckpoint(ctx, store, f.step)
-	if err != nil {
-		return nil, checkpoint.Manifest{}, "", err
-	}
-	state, manifest, err := checkpoint.Load(ctx, store, ref)
-	return state, manifest, store.URI(ref.Folder), err
 }

@@ -2,6 +2,7 @@
 package pytorch
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"sync"
@@ -28,13 +29,11 @@ func Run(t *testing.T, script string, args ...string) []byte {
 	c := exec.CommandContext(t.Context(), interpreter, append([]string{script}, args...)...)
 	// The scripts lie beside the tests, where no compiled copies should appear.
 	c.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "OMP_NUM_THREADS=1")
-	var failure []byte
+	var failure bytes.Buffer
+	c.Stderr = &failure
 	out, err := c.Output()
-	if exit, ok := err.(*exec.ExitError); ok {
-		failure = exit.Stderr
-	}
 	if err != nil {
-		t.Fatalf("%s %v: %v\n%s%s", script, args, err, out, failure)
+		t.Fatalf("%s %v: %v\n%s%s", script, args, err, out, &failure)
 	}
 	return out
 }

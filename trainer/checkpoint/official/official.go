@@ -38,7 +38,7 @@ func Trained(name string) bool {
 
 // Weights are a model's tensors in our form.
 type Weights struct {
-	// Tensors are float32, under their official names with [Prefix].
+	// Tensors are float32, under their official names with [Prefix]. Those that were so share the memory of what was imported.
 	Tensors map[string]checkpoint.Tensor
 	// Spec has the sizes that the tensors show, besides what was known before; Shape.SeqLen may be 0.
 	Spec  v1alpha1.ModelSpec
@@ -65,12 +65,11 @@ func Import(tensors map[string]checkpoint.Tensor, known v1alpha1.ModelSpec) (*We
 		if _, twice := shapes[short]; twice {
 			return nil, fmt.Errorf("tensor %s is there twice, with and without its prefixes", short)
 		}
-		values, err := t.Float32s()
-		if err != nil {
+		shapes[short] = t.Shape
+		var err error
+		if w.Tensors[Prefix+short], err = widened(t); err != nil {
 			return nil, fmt.Errorf("tensor %.200s: %w", name, err)
 		}
-		shapes[short] = t.Shape
-		w.Tensors[Prefix+short] = checkpoint.Tensor{DType: checkpoint.F32, Shape: t.Shape, Data: device.Bytes(values)}
 		// The initial states are buffers in the type that the model computes in.
 		if short == model.HInit && t.DType == checkpoint.BF16 {
 			w.Precision = v1alpha1.PrecisionBFloat16
@@ -79,6 +78,15 @@ func Import(tensors map[string]checkpoint.Tensor, known v1alpha1.ModelSpec) (*We
 	var err error
 	w.Spec, w.Shape, err = model.Infer(shapes, known)
 	return w, err
+}
+
+// widened returns a tensor in float32: itself if it is.
+func widened(t checkpoint.Tensor) (checkpoint.Tensor, error) {
+	if t.DType == checkpoint.F32 {
+		return t, nil
+	}
+	values, err := t.Float32s()
+	return checkpoint.Tensor{DType: checkpoint.F32, Shape: t.Shape, Data: device.Bytes(values)}, err
 }
 
 // Export returns a checkpoint's weights as the official implementation stores those of a model that computes in the given

@@ -42,11 +42,6 @@ func ReadFile(path string) (map[string]checkpoint.Tensor, error) {
 	return tensors, err
 }
 
-// Is says whether a file begins as those of torch.save do.
-func Is(beginning []byte) bool {
-	return bytes.HasPrefix(beginning, zipMagic) || bytes.HasPrefix(beginning, legacyMagic)
-}
-
 // Read reads the tensors of a file of size bytes by their names, contiguous and in host memory. Tensors that share a
 // storage in the file may share memory here: they are to be read, not written.
 func Read(r io.ReaderAt, size int64) (map[string]checkpoint.Tensor, error) {

@@ -138,9 +138,7 @@ func (a *archive) record(name string, limit int64) ([]byte, error) {
 	raw := make([]byte, f.UncompressedSize64)
 	if _, err = io.ReadFull(r, raw); err == nil {
 		// The end of the record is where its checksum is compared.
-		if _, err = r.Read(make([]byte, 1)); err == io.EOF {
-			err = nil
-		}
+		_, err = io.Copy(io.Discard, r)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("zip archive: record %.200q: %w", name, err)
