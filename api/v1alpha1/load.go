@@ -91,6 +91,9 @@ func atLeast[T int32 | int64](x *T, low T, path *field.Path) rule {
 	return rule{x == nil || *x >= low, path, fmt.Sprintf("must be at least %d", low)}
 }
 
+// Validate says everything that the cluster's schema would refuse about the model.
+func (m *ModelSpec) Validate() error { return m.validate(field.NewPath("spec", "model")) }
+
 func (m *ModelSpec) validate(path *field.Path) error {
 	err := check(
 		rule{m.Architecture == ArchitectureHRM, path.Child("architecture"), fmt.Sprintf("%q does not exist; HRM does", m.Architecture)},

@@ -45,7 +45,7 @@ func (f *checkpointFlags) open(ctx context.Context, args []string) (objectstore.
 }
 
 func (a *app) checkpointCommand() *cobra.Command {
-	return group("checkpoint", "List, fetch and verify checkpoints", a.listCommand(), a.pullCommand(), a.verifyCommand())
+	return group("checkpoint", "List, fetch, verify and convert checkpoints", a.listCommand(), a.pullCommand(), a.verifyCommand(), a.convertCommand())
 }
 
 func (a *app) listCommand() *cobra.Command {

@@ -34,10 +34,13 @@ right (exact) and of tokens that are right. The examples are those of --data, or
 			if err != nil {
 				return err
 			}
+			if err := m.compile(d.SeqLen); err != nil {
+				return err
+			}
 			if segments == 0 {
 				segments = int(m.job.Spec.Model.ACT.MaxSteps)
 			}
-			e, err := loop.NewEvaluator(m.network, min(evalBatch, d.Examples()), m.seqLen, segments)
+			e, err := loop.NewEvaluator(m.network, min(evalBatch, d.Examples()), d.SeqLen, segments)
 			if err != nil {
 				return err
 			}

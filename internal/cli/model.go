@@ -38,9 +38,12 @@ func (f *modelFlags) add(c *cobra.Command) {
 
 // trainedModel is a checkpoint's model on a device, with the job that it came from.
 type trainedModel struct {
-	job     *v1alpha1.HRMTrainingJob
-	ref     string
-	seqLen  int
+	job *v1alpha1.HRMTrainingJob
+	ref string
+	// shape is that of what it was trained on. SeqLen is 0 where the checkpoint does not show it.
+	shape   model.Shape
+	weights map[string]checkpoint.Tensor
+	// network is nil until compile has made it.
 	network *loop.Network
 	device  device.Device
 	flags   *modelFlags
@@ -48,9 +51,14 @@ type trainedModel struct {
 	store objectstore.Store
 }
 
-func (m *trainedModel) close() { _ = errors.Join(m.network.Close(), m.device.Close()) }
+func (m *trainedModel) close() {
+	if m.network != nil {
+		_ = m.network.Close()
+	}
+	_ = m.device.Close()
+}
 
-// openModel loads the model that the flags choose.
+// openModel loads the model that the flags choose, and the device that is to compute it.
 func (a *app) openModel(ctx context.Context, f *modelFlags) (*trainedModel, error) {
 	m := &trainedModel{flags: f}
 	state, manifest, err := m.load(ctx)
@@ -62,30 +70,38 @@ func (a *app) openModel(ctx context.Context, f *modelFlags) (*trainedModel, erro
 		return nil, fmt.Errorf("%s does not say which job it is of: %w", m.ref, err)
 	}
 	m.job.Default()
-	shape, err := shapeOf(state, &m.job.Spec.Model)
-	if err != nil {
+	m.weights = loop.ModelWeights(*state)
+	if m.job.Spec.Model, m.shape, err = inferred(m.weights, state.Carry, m.job.Spec.Model); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.ref, err)
 	}
-	m.seqLen = shape.SeqLen
-	if m.device, err = f.device.open(func(note string) { a.log.Info(note) }, false); err != nil {
+	m.device, err = f.device.open(func(note string) { a.log.Info(note) }, false)
+	if err != nil {
 		return nil, err
 	}
-	precision := loop.Precision(m.device, m.job.Spec.Training.Precision)
-	if precision != m.job.Spec.Training.Precision {
+	if loop.Precision(m.device, m.job.Spec.Training.Precision) != m.job.Spec.Training.Precision {
 		a.log.Info(loop.PrecisionNote(m.device))
 	}
-	built, err := model.Build(m.job.Spec.Model, shape, precision, 1)
+	return m, nil
+}
+
+// compile makes the network for examples of seqLen tokens.
+func (m *trainedModel) compile(seqLen int) error {
+	if m.shape.SeqLen != 0 && m.shape.SeqLen != seqLen {
+		return usageError{fmt.Errorf("%s was trained on examples of %d tokens, these have %d: they are of another task", m.ref, m.shape.SeqLen, seqLen)}
+	}
+	m.shape.SeqLen = seqLen
+	built, err := model.Build(m.job.Spec.Model, m.shape, loop.Precision(m.device, m.job.Spec.Training.Precision), 1)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", m.ref, err), m.device.Close())
+		return fmt.Errorf("%s: %w", m.ref, err)
 	}
 	if m.network, err = loop.NewNetwork(m.device, built, false); err != nil {
-		return nil, errors.Join(err, m.device.Close())
+		return err
 	}
-	if err := m.network.SetWeights(loop.ModelWeights(*state)); err != nil {
-		m.close()
-		return nil, fmt.Errorf("%s: %w", m.ref, err)
+	if err := m.network.SetWeights(m.weights); err != nil {
+		return fmt.Errorf("%s: %w", m.ref, err)
 	}
-	return m, nil
+	m.weights = nil
+	return nil
 }
 
 // load reads the checkpoint: from a directory, or the best or a named one of the store.
@@ -134,28 +150,24 @@ func chooseCheckpoint(ctx context.Context, store objectstore.Store, step int64) 
 	return checkpoint.Ref{}, usageError{fmt.Errorf("%s holds no such checkpoint: see 'hrm checkpoint list'", store.URI(""))}
 }
 
-// shapeOf reads the dataset's sizes off the tensors.
-func shapeOf(s *checkpoint.State, spec *v1alpha1.ModelSpec) (model.Shape, error) {
-	tokens, ok := s.Carry["tokens"]
-	embedding, ok2 := s.Model[loop.OfficialPrefix+"embed_tokens.embedding_weight"]
-	if !ok || !ok2 || len(tokens.Shape) != 2 || len(embedding.Shape) != 2 {
-		return model.Shape{}, errors.New("it lacks the carry's tokens or the token embedding")
+// inferred compares a spec with the tensors, and reads the sizes of the examples off them. Their length shows in the rows in
+// work, which a checkpoint that was converted lacks, or in learned positions.
+func inferred(weights, carry map[string]checkpoint.Tensor, spec v1alpha1.ModelSpec) (v1alpha1.ModelSpec, model.Shape, error) {
+	shapes := map[string][]int{}
+	for name, t := range weights {
+		shapes[name] = t.Shape
 	}
-	shape := model.Shape{SeqLen: tokens.Shape[1], VocabSize: embedding.Shape[0]}
-	if spec.PuzzleEmbedding() > 0 {
-		table, ok := s.Model[loop.OfficialPrefix+model.PuzzleTable]
-		if !ok || len(table.Shape) != 2 {
-			return model.Shape{}, errors.New("it lacks the puzzle embeddings")
-		}
-		shape.NumPuzzleIdentifiers = table.Shape[0]
+	spec, shape, err := model.Infer(shapes, spec)
+	if tokens, ok := carry["tokens"]; ok && len(tokens.Shape) == 2 {
+		shape.SeqLen = tokens.Shape[1]
 	}
-	return shape, nil
+	return spec, shape, err
 }
 
 // heldOut returns the held-out half of a dataset: of dir, or of the one that the job trained on.
 func (m *trainedModel) heldOut(ctx context.Context, dir string) (*dataset.Dataset, error) {
 	if dir == "" {
-		if m.store == nil {
+		if m.store == nil || m.job.Spec.Dataset.Task == "" {
 			return nil, usageError{errors.New("no dataset is named: give --data DIR, or --store where the job trained into")}
 		}
 		s3, err := m.flags.store.config()
@@ -174,6 +186,12 @@ func (m *trainedModel) heldOut(ctx context.Context, dir string) (*dataset.Datase
 	}
 	if d == nil || d.Examples() == 0 {
 		return nil, fmt.Errorf("%s holds no held-out examples", dir)
+	}
+	if have, known := d.VocabSize, m.shape.VocabSize; have > known {
+		return nil, usageError{fmt.Errorf("%s has %d different tokens, the model of %s knows %d: the dataset is of another task", dir, have, m.ref, known)}
+	}
+	if have, known := d.NumPuzzleIdentifiers, m.shape.NumPuzzleIdentifiers; known > 0 && have > known {
+		return nil, usageError{fmt.Errorf("%s has %d puzzle identifiers, the model of %s knows %d: the dataset is not the one that it was trained on", dir, have, m.ref, known)}
 	}
 	return d, nil
 }

@@ -74,10 +74,13 @@ func puzzleExample(ctx context.Context, m *trainedModel, args []string, data str
 
 // solve asks the model and prints the board before and after.
 func (a *app) solve(ctx context.Context, m *trainedModel, b loop.Batch) error {
-	if len(b.Inputs) != sudoku.Cells || m.seqLen != sudoku.Cells {
-		return usageError{errors.New("solve knows Sudoku only, and this model or dataset is about something else")}
+	if len(b.Inputs) != sudoku.Cells {
+		return usageError{errors.New("solve knows Sudoku only, and this dataset is about something else")}
 	}
-	e, err := loop.NewEvaluator(m.network, 1, m.seqLen, int(m.job.Spec.Model.ACT.MaxSteps))
+	if err := m.compile(sudoku.Cells); err != nil {
+		return err
+	}
+	e, err := loop.NewEvaluator(m.network, 1, sudoku.Cells, int(m.job.Spec.Model.ACT.MaxSteps))
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type trainFlags struct {
 	set     []string
 	listen  string
 	scratch string
+	weights string
 	// rendezvousListen is where rank 0 waits for the others, if not at the usual port of all addresses.
 	rendezvousListen string
 	device           deviceFlags
@@ -47,7 +48,8 @@ Several processes train together if each is told HRM_WORLD_SIZE, its HRM_RANK fr
 of rank 0; in a cluster the operator does so. All of them stop when one does, and go on together when started again.`,
 		Example: `  hrm train -f job.yaml --store ./run
   hrm train -f job.yaml --store ./run --set training.steps=500 --set training.learningRate=1e-3
-  hrm train -f job.yaml --store s3://hrm/sudoku --listen :8080`,
+  hrm train -f job.yaml --store s3://hrm/sudoku --listen :8080
+  hrm train -f job.yaml --store ./run --weights model.pt`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return a.train(c.Context(), f) },
 	}
@@ -56,6 +58,7 @@ of rank 0; in a cluster the operator does so. All of them stop when one does, an
 	c.Flags().StringArrayVar(&f.set, "set", nil, "set a field of the spec, as in training.learningRate=1e-3; may be repeated")
 	c.Flags().StringVar(&f.listen, "listen", "", "serve /progress, /metrics and /healthz on this address; empty serves nothing")
 	c.Flags().StringVar(&f.scratch, "scratch", os.TempDir(), "directory for files that need not last")
+	c.Flags().StringVar(&f.weights, "weights", "", "begin with these weights, at step 0: a checkpoint directory or a PyTorch file; a store with a checkpoint goes on from that")
 	c.Flags().StringVar(&f.rendezvousListen, "rendezvous-listen", "", "where rank 0 waits for the other processes of a job of several; empty is the port of HRM_RENDEZVOUS, or :29400")
 	f.device.add(c)
 	return c
@@ -114,6 +117,10 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 	if err != nil {
 		return err
 	}
+	weights, err := readWeights(ctx, f.weights, job.Spec.Model)
+	if err != nil {
+		return err
+	}
 	if done, err := a.finished(ctx, store, job, tracker); done || err != nil {
 		return err
 	}
@@ -139,7 +146,7 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 	return loop.Run(ctx, loop.Options{
 		Spec: &job.Spec, Train: data.train, Test: data.test, Device: compute, Store: store, Tracker: tracker, Group: group, Attempt: place.Attempt,
 		Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(job.Spec.Checkpoint.KeepLast), Job: raw, Version: a.version}),
-		Now:         time.Now,
+		Now:         time.Now, Weights: weights,
 	})
 }
 

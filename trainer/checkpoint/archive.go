@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -98,30 +99,60 @@ func NewArchive(store objectstore.Store, o Options) *Archive {
 // another process has saved here since.
 func (a *Archive) Save(ctx context.Context, s State, best bool) (progress.Checkpoint, error) {
 	ref := Ref{Folder: fmt.Sprintf("%sstep-%010d-%s", folder, s.Step, a.writer), Step: s.Step, Time: a.options.Now().UTC()}
-	manifest := Manifest{Step: s.Step, Time: ref.Time, Job: a.options.Job, Version: a.options.Version, Objects: map[string]Seal{}}
-	for name, tensors := range map[string]map[string]Tensor{"model": s.Model, "optimizer": s.Optimizer, "carry": s.Carry} {
-		file, err := EncodeSafetensors(tensors, map[string]string{"step": fmt.Sprint(s.Step)})
-		if err != nil {
-			return progress.Checkpoint{}, fmt.Errorf("encode the %s of step %d: %w", name, s.Step, err)
-		}
-		seal, err := a.once(ctx, ref.key(name+".safetensors"), file.Reader)
-		if err != nil {
-			return progress.Checkpoint{}, err
-		}
-		manifest.Objects[name+".safetensors"] = seal
-	}
-	seal, err := a.onceJSON(ctx, ref.key(scalarsName), s.Scalars)
+	err := write(s, a.options, ref.Time, func(name string, open content) error { return a.once(ctx, ref.key(name), open()) })
 	if err != nil {
-		return progress.Checkpoint{}, err
-	}
-	manifest.Objects[scalarsName] = seal
-	if _, err := a.onceJSON(ctx, ref.key(manifestName), manifest); err != nil {
 		return progress.Checkpoint{}, err
 	}
 	if err := a.point(ctx, ref, best); err != nil {
 		return progress.Checkpoint{}, err
 	}
 	return a.describe(ref), a.retain(ctx, ref)
+}
+
+// content opens an object of a checkpoint that is not written yet, as often as it is needed.
+type content func() *io.SectionReader
+
+// write hands a state's objects to put, the manifest last.
+func write(s State, o Options, at time.Time, put func(name string, open content) error) error {
+	manifest := Manifest{Step: s.Step, Time: at, Job: o.Job, Version: o.Version, Objects: map[string]Seal{}}
+	add := func(name string, open content) error {
+		sum := sha256.New()
+		size, err := io.Copy(sum, open())
+		if err != nil {
+			return err
+		}
+		manifest.Objects[name] = Seal{Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}
+		return put(name, open)
+	}
+	for name, tensors := range map[string]map[string]Tensor{"model": s.Model, "optimizer": s.Optimizer, "carry": s.Carry} {
+		file, err := EncodeSafetensors(tensors, map[string]string{"step": fmt.Sprint(s.Step)})
+		if err != nil {
+			return fmt.Errorf("encode the %s of step %d: %w", name, s.Step, err)
+		}
+		if err := add(name+".safetensors", file.Reader); err != nil {
+			return err
+		}
+	}
+	scalars, err := encodeJSON(scalarsName, s.Scalars)
+	if err != nil {
+		return err
+	}
+	if err := add(scalarsName, scalars); err != nil {
+		return err
+	}
+	sealed, err := encodeJSON(manifestName, manifest)
+	if err != nil {
+		return err
+	}
+	return put(manifestName, sealed)
+}
+
+func encodeJSON(name string, value any) (content, error) {
+	raw, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", name, err)
+	}
+	return func() *io.SectionReader { return io.NewSectionReader(bytes.NewReader(raw), 0, int64(len(raw))) }, nil
 }
 
 // parseRef reads a pointer's content. A broken one gives nil: the checkpoints themselves say which is the last.
@@ -151,27 +182,12 @@ func (a *Archive) describe(r Ref) progress.Checkpoint {
 }
 
 // once writes an object unless an earlier try of this process has.
-func (a *Archive) once(ctx context.Context, key string, open func() *io.SectionReader) (Seal, error) {
-	sum := sha256.New()
-	size, err := io.Copy(sum, open())
-	if err != nil {
-		return Seal{}, err
-	}
-	_, err = a.store.Put(ctx, key, open(), size, objectstore.Condition{IfAbsent: true})
+func (a *Archive) once(ctx context.Context, key string, body *io.SectionReader) error {
+	_, err := a.store.Put(ctx, key, body, body.Size(), objectstore.Condition{IfAbsent: true})
 	if err != nil && !errors.Is(err, objectstore.ErrPrecondition) {
-		return Seal{}, fmt.Errorf("write %s: %w", a.store.URI(key), err)
+		return fmt.Errorf("write %s: %w", a.store.URI(key), err)
 	}
-	return Seal{Size: size, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
-}
-
-func (a *Archive) onceJSON(ctx context.Context, key string, content any) (Seal, error) {
-	raw, err := json.MarshalIndent(content, "", "  ")
-	if err != nil {
-		return Seal{}, fmt.Errorf("encode %s: %w", key, err)
-	}
-	return a.once(ctx, key, func() *io.SectionReader {
-		return io.NewSectionReader(strings.NewReader(string(raw)), 0, int64(len(raw)))
-	})
+	return nil
 }
 
 // point moves the pointers to a complete checkpoint.

@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -9,9 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -166,33 +163,4 @@ func verified(ctx context.Context, store objectstore.Store, ref Ref) (map[string
 		contents[name] = content
 	}
 	return contents, manifest, nil
-}
-
-// Pull writes a verified checkpoint into a directory, the manifest last.
-func Pull(ctx context.Context, store objectstore.Store, ref Ref, dir string) (Manifest, error) {
-	contents, manifest, err := verified(ctx, store, ref)
-	if err != nil {
-		return manifest, err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return manifest, fmt.Errorf("make %s: %w", dir, err)
-	}
-	for _, name := range append(slices.Clone(contentNames), manifestName) {
-		if err := os.WriteFile(filepath.Join(dir, name), contents[name], 0o644); err != nil {
-			return manifest, fmt.Errorf("write %s: %w", name, err)
-		}
-	}
-	return manifest, nil
-}
-
-// ReadDir reads and verifies a checkpoint that Pull has written.
-func ReadDir(ctx context.Context, dir string) (*State, Manifest, error) {
-	if raw, err := os.ReadFile(filepath.Join(dir, manifestName)); err != nil || !json.Valid(bytes.TrimSpace(raw)) {
-		return nil, Manifest{}, fmt.Errorf("%s holds no checkpoint: %w; pull one with hrm checkpoint pull", dir, errors.Join(err, errors.New("no valid "+manifestName)))
-	}
-	store, err := objectstore.OpenDir(dir)
-	if err != nil {
-		return nil, Manifest{}, err
-	}
-	return Load(ctx, store, Ref{})
 }

@@ -11,25 +11,30 @@ import (
 // DType is an element type as safetensors spells it.
 type DType string
 
-// The element types that checkpoints and recordings use.
+// The element types that checkpoints and recordings use, and those of other programs' files.
 const (
+	F64  DType = "F64"
 	F32  DType = "F32"
+	F16  DType = "F16"
 	BF16 DType = "BF16"
-	I32  DType = "I32"
 	I64  DType = "I64"
+	I32  DType = "I32"
+	I16  DType = "I16"
+	I8   DType = "I8"
 	U8   DType = "U8"
+	BOOL DType = "BOOL"
 )
 
 // Size returns the bytes of one element, 0 for a type that is not known.
 func (t DType) Size() int {
 	switch t {
+	case F64, I64:
+		return 8
 	case F32, I32:
 		return 4
-	case BF16:
+	case F16, BF16, I16:
 		return 2
-	case I64:
-		return 8
-	case U8:
+	case I8, U8, BOOL:
 		return 1
 	}
 	return 0
@@ -87,7 +92,7 @@ func Int32Tensor(x []int32, shape ...int) Tensor {
 	return Tensor{DType: I32, Shape: shape, Data: data}
 }
 
-// Float32s decodes an F32 or BF16 tensor.
+// Float32s decodes a tensor of floating-point numbers. Only those of F64 are rounded.
 func (t Tensor) Float32s() ([]float32, error) {
 	out := make([]float32, t.Elements())
 	for i := range out {
@@ -96,11 +101,27 @@ func (t Tensor) Float32s() ([]float32, error) {
 			out[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
 		case BF16:
 			out[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(t.Data[2*i:])) << 16)
+		case F16:
+			out[i] = half(binary.LittleEndian.Uint16(t.Data[2*i:]))
+		case F64:
+			out[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(t.Data[8*i:])))
 		default:
-			return nil, fmt.Errorf("tensor is %s, want F32 or BF16", t.DType)
+			return nil, fmt.Errorf("tensor is %s, want one of floating-point numbers", t.DType)
 		}
 	}
 	return out, nil
+}
+
+// half decodes an IEEE 754 binary16 number: a sign, five bits of exponent, ten of fraction.
+func half(bits uint16) float32 {
+	sign, exponent, fraction := uint32(bits>>15)<<31, uint32(bits>>10&31), uint32(bits&1023)
+	switch exponent {
+	case 0: // zero, or a number below 2^-14 without a leading 1
+		return math.Float32frombits(sign | math.Float32bits(float32(fraction)/(1<<24)))
+	case 31: // an infinity, or no number
+		return math.Float32frombits(sign | 255<<23 | fraction<<13)
+	}
+	return math.Float32frombits(sign | (exponent+112)<<23 | fraction<<13)
 }
 
 // Int32s decodes an I32 tensor.

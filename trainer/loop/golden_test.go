@@ -20,6 +20,7 @@ import (
 
 // recording is a run of the official implementation: its configuration, and its tensors by name.
 type recording struct {
+	file    string
 	config  recordedConfig
 	tensors map[string]checkpoint.Tensor
 }
@@ -145,7 +146,7 @@ func readRecording(t *testing.T, file string) recording {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := recording{tensors: tensors}
+	r := recording{file: file, tensors: tensors}
 	if err := json.Unmarshal([]byte(metadata["config"]), &r.config); err != nil {
 		t.Fatalf("config of %s: %v", file, err)
 	}

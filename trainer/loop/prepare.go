@@ -128,6 +128,9 @@ func (r *run) firstState(ctx context.Context) (*State, apiprogress.Checkpoint, e
 	if err := r.network.Initialize(r.Spec.Training.Seed); err != nil {
 		return nil, from, err
 	}
+	if err := r.takeWeights(); err != nil {
+		return nil, from, err
+	}
 	return state, from, r.trainer.exportWeights(state)
 }
 

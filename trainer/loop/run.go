@@ -8,6 +8,7 @@ import (
 
 	apiprogress "github.com/hrm-operator/hrm-operator/api/progress"
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/collective"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
@@ -44,6 +45,9 @@ type Options struct {
 	Store       objectstore.Store
 	Checkpoints Checkpoints
 	Tracker     *progress.Tracker
+	// Weights are what a new run begins with at step 0, under the official names; nil draws them. They need only be known
+	// to rank 0, and a run that has a checkpoint goes on from that.
+	Weights map[string]checkpoint.Tensor
 
 	// Now is the clock. Time decides when to save, never what is computed.
 	Now func() time.Time

@@ -7,15 +7,12 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
+	"github.com/hrm-operator/hrm-operator/trainer/checkpoint/official"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/optim"
 )
-
-// OfficialPrefix is what the official implementation puts before every parameter's name.
-const OfficialPrefix = "model.inner."
 
 // State is everything that the next step of a run depends on.
 type State = checkpoint.State
@@ -53,7 +50,7 @@ func (t *Trainer) exportWeights(s *State) error {
 		return err
 	}
 	for name, tensor := range weights {
-		s.Model[OfficialPrefix+name] = tensor
+		s.Model[official.Prefix+name] = tensor
 	}
 	return nil
 }
@@ -174,7 +171,7 @@ func (t *Trainer) restoreStates(name string, tensor checkpoint.Tensor) error {
 func ModelWeights(s State) map[string]checkpoint.Tensor {
 	weights := map[string]checkpoint.Tensor{}
 	for _, name := range slices.Sorted(maps.Keys(s.Model)) {
-		weights[strings.TrimPrefix(strings.TrimPrefix(name, "_orig_mod."), OfficialPrefix)] = s.Model[name]
+		weights[official.ShortName(name)] = s.Model[name]
 	}
 	return weights
 }

@@ -59,7 +59,7 @@ func hrmParameters(m *Model) []Parameter {
 		out = append(out, Parameter{Name: PuzzleTable, Shape: []int{m.Shape.NumPuzzleIdentifiers, m.Spec.PuzzleEmbedding()}})
 	}
 	if m.Spec.PositionEncoding == v1alpha1.PositionEncodingLearned {
-		out = append(out, embedding("embed_pos.embedding_weight", m.Positions()))
+		out = append(out, embedding(positionTable, m.Positions()))
 	}
 	for _, level := range []struct {
 		name   string
@@ -155,7 +155,7 @@ func (h *hrm) forward() forward {
 	halted := h.Input("halted", graph.Int)
 	zH := h.Reset(h.Input("zH", graph.Activation, prefix+s, d), h.parameters[HInit], halted)
 	zL := h.Reset(h.Input("zL", graph.Activation, prefix+s, d), h.parameters[LInit], halted)
-	f.e = h.Embed(tokens, h.parameters["embed_tokens.embedding_weight"], f.puzzle, h.parameters["embed_pos.embedding_weight"], prefix)
+	f.e = h.Embed(tokens, h.parameters["embed_tokens.embedding_weight"], f.puzzle, h.parameters[positionTable], prefix)
 	f.zH, f.zL = h.segment(zH, zL, f.e)
 	f.logits = h.DropPrefix(h.Linear(f.zH, h.parameters["lm_head.weight"]), prefix)
 	f.q = h.qHead(f.zH)

@@ -27,6 +27,9 @@ const (
 	PuzzleTable = "puzzle_emb.weights"
 )
 
+// positionTable holds learned positions, which gradient steps do change.
+const positionTable = "embed_pos.embedding_weight"
+
 // Parameter is one tensor of a model, under its name in the official checkpoints less "model.inner.".
 type Parameter struct {
 	Name  string
