@@ -49,17 +49,16 @@ func writeOfficial(t *testing.T, path string, vocabulary int) {
 }
 
 // hrm runs a command that computes on no more than the reference device.
-func hrm(t *testing.T, args ...string) (status int, said string) {
+func hrmSays(t *testing.T, args ...string) (status int, said string) {
 	t.Helper()
-	var out buffer
-	status = run(t.Context(), append([]string{"hrm"}, args...), "test", strings.NewReader(""), &out, &out)
-	return status, out.String()
+	status, out, errors := hrm(t, "", args...)
+	return status, out + errors
 }
 
 // does fails the test unless a command succeeds and says a text.
 func does(t *testing.T, text string, args ...string) {
 	t.Helper()
-	if status, said := hrm(t, args...); status != exitDone || !strings.Contains(said, text) {
+	if status, said := hrmSays(t, args...); status != exitDone || !strings.Contains(said, text) {
 		t.Fatalf("hrm %s ends with %d, want 0 and %q:\n%s", strings.Join(args, " "), status, text, said)
 	}
 }
@@ -156,7 +155,7 @@ func TestConvert_refusesWhatCannotBe(t *testing.T) {
 		"a step of a single checkpoint": {[]string{at("ours"), "--out", at("new"), "--step", "3"}, exitUsage, "is one checkpoint"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			status, said := hrm(t, append([]string{"checkpoint", "convert"}, c.args...)...)
+			status, said := hrmSays(t, append([]string{"checkpoint", "convert"}, c.args...)...)
 			if status != c.status || !strings.Contains(said, c.want) {
 				t.Errorf("ends with %d, want %d and %q:\n%s", status, c.status, c.want, said)
 			}
@@ -171,7 +170,7 @@ func TestEval_refusesADatasetOfAnotherTask(t *testing.T) {
 	dir := t.TempDir()
 	writeOfficial(t, filepath.Join(dir, "model.pt"), 6)
 	does(t, "6 tokens", "checkpoint", "convert", filepath.Join(dir, "model.pt"), "--out", filepath.Join(dir, "ours"), "--set", "model.numHeads=2")
-	status, said := hrm(t, "eval", "--checkpoint", filepath.Join(dir, "ours"), "--data", sudokuDataset(t), "--device", "reference")
+	status, said := hrmSays(t, "eval", "--checkpoint", filepath.Join(dir, "ours"), "--data", sudokuDataset(t), "--device", "reference")
 	if status != exitUsage || !strings.Contains(said, "has 11 different tokens, the model of") {
 		t.Errorf("ends with %d:\n%s", status, said)
 	}
