@@ -48,7 +48,7 @@ func writeOfficial(t *testing.T, path string, vocabulary int) {
 	}
 }
 
-// hrm runs a command that computes on no more than the reference device.
+// hrmSays is hrm with all that the command says in one.
 func hrmSays(t *testing.T, args ...string) (status int, said string) {
 	t.Helper()
 	status, out, errors := hrm(t, "", args...)
