@@ -100,8 +100,16 @@ func sourcesOf(ctx context.Context, s3 objectstore.S3Config) dataset.Sources {
 	}}
 }
 
-// halves are the two parts of a job's dataset.
-type halves struct{ train, test *dataset.Dataset }
+// halves are the two parts of a job's dataset, which lies in dir.
+type halves struct {
+	train, test *dataset.Dataset
+	dir         string
+}
+
+// newScorer returns what makes the task's scorer of the held-out half.
+func (h halves) newScorer(task v1alpha1.Task) func() (dataset.Scorer, error) {
+	return func() (dataset.Scorer, error) { return dataset.NewScorer(task, h.test, h.dir) }
+}
 
 // prepareDataset fetches the job's dataset from the store, or builds it and leaves it there for the next job.
 func prepareDataset(ctx context.Context, job *v1alpha1.HRMTrainingJob, f trainFlags, store objectstore.Store, tracker *progress.Tracker) (halves, error) {
@@ -127,6 +135,7 @@ func prepareDataset(ctx context.Context, job *v1alpha1.HRMTrainingJob, f trainFl
 }
 
 func loadHalves(dir string) (h halves, err error) {
+	h.dir = dir
 	if h.train, err = dataset.Load(dir, dataset.Train); err != nil {
 		return h, err
 	}
