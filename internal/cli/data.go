@@ -75,23 +75,6 @@ func (a *app) buildSudoku(ctx context.Context, spec v1alpha1.DatasetSpec, s3 obj
 	return err
 }
 
-func (a *app) inspectCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "inspect DIR",
-		Short:   "Check a dataset and say what is in it",
-		Example: "  hrm data inspect ./sudoku",
-		Args:    exactly(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			report, err := dataset.Inspect(args[0])
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(a.out, report)
-			return err
-		},
-	}
-}
-
 // sourcesOf opens files, URLs, and buckets that are reached as s3 says.
 func sourcesOf(ctx context.Context, s3 objectstore.S3Config) dataset.Sources {
 	return dataset.Sources{Bucket: func(name string) (objectstore.Store, error) {

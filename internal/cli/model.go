@@ -152,28 +152,91 @@ func shapeOf(s *checkpoint.State, spec *v1alpha1.ModelSpec) (model.Shape, error)
 	return shape, nil
 }
 
-// heldOut returns the held-out half of a dataset: of dir, or of the one that the job trained on.
-func (m *trainedModel) heldOut(ctx context.Context, dir string) (*dataset.Dataset, error) {
-	if dir == "" {
-		if m.store == nil {
-			return nil, usageError{errors.New("no dataset is named: give --data DIR, or --store where the job trained into")}
-		}
-		s3, err := m.flags.store.config()
-		if err != nil {
-			return nil, err
-		}
-		cached, _, _, err := dataset.Cached(ctx, m.store, "", m.job.Spec.Dataset, sourcesOf(ctx, s3), filepath.Join(m.flags.scratch, "hrm"), nil)
-		if err != nil {
-			return nil, fmt.Errorf("dataset of the job: %w", err)
-		}
-		dir = cached
+// evalData is one half of a dataset, with what the files beside it say of its examples.
+type evalData struct {
+	*dataset.Dataset
+	task  v1alpha1.Task
+	dir   string
+	names []string
+	// rating says how hard an example is, if that is known.
+	rating func(example int) (int32, bool)
+}
+
+// name is the puzzle identifier of an example by its name; empty for one of no puzzle in particular.
+func (d evalData) name(example int) string {
+	id := d.identifier(example)
+	if id == d.BlankIdentifierID || int(id) >= len(d.names) {
+		return ""
 	}
-	d, err := dataset.Load(dir, dataset.Test)
+	return d.names[id]
+}
+
+func (d evalData) identifier(example int) int32 {
+	id := make([]int32, 1)
+	d.Fill([]dataset.Draw{d.DrawOf(example)}, make([]int32, d.SeqLen), make([]int32, d.SeqLen), id)
+	return id[0]
+}
+
+// examples returns a half of a dataset: of the one in dir, or of the one that the job trained on. It must be one that the
+// model can read.
+func (m *trainedModel) examples(ctx context.Context, dir, split string) (evalData, error) {
+	if dir == "" {
+		var err error
+		if dir, err = m.jobDataset(ctx); err != nil {
+			return evalData{}, err
+		}
+	}
+	data, err := loadEvalData(dir, split)
 	if err != nil {
-		return nil, err
+		return data, err
+	}
+	have, want := loop.ShapeOf(&data.Metadata), m.network.Model.Shape
+	if have.SeqLen != want.SeqLen || have.VocabSize != want.VocabSize || want.NumPuzzleIdentifiers > 0 && have.NumPuzzleIdentifiers > want.NumPuzzleIdentifiers {
+		return data, usageError{fmt.Errorf("%s has examples of %d tokens out of %d and %d puzzle identifiers, the model knows %d out of %d and %d: they do not belong together",
+			dir, have.SeqLen, have.VocabSize, have.NumPuzzleIdentifiers, want.SeqLen, want.VocabSize, want.NumPuzzleIdentifiers)}
+	}
+	return data, nil
+}
+
+// jobDataset fetches the dataset that the job trained on, or builds it again.
+func (m *trainedModel) jobDataset(ctx context.Context) (string, error) {
+	if m.store == nil {
+		return "", usageError{errors.New("no dataset is named: give --data DIR, or --store where the job trained into")}
+	}
+	s3, err := m.flags.store.config()
+	if err != nil {
+		return "", err
+	}
+	dir, _, _, err := dataset.Cached(ctx, m.store, "", m.job.Spec.Dataset, sourcesOf(ctx, s3), filepath.Join(m.flags.scratch, "hrm"), nil)
+	if err != nil {
+		return "", fmt.Errorf("dataset of the job: %w", err)
+	}
+	return dir, nil
+}
+
+// loadEvalData loads a half of the dataset in dir.
+func loadEvalData(dir, split string) (evalData, error) {
+	d, err := dataset.Load(dir, split)
+	if err != nil {
+		return evalData{}, err
 	}
 	if d == nil || d.Examples() == 0 {
-		return nil, fmt.Errorf("%s holds no held-out examples", dir)
+		return evalData{}, fmt.Errorf("%s holds no %s examples", dir, map[string]string{dataset.Test: "held-out", dataset.Train: "training"}[split])
 	}
-	return d, nil
+	data := evalData{Dataset: d, dir: dir, rating: ratingOf(d)}
+	if data.task, err = dataset.TaskOf(dir, &d.Metadata); err != nil {
+		return data, err
+	}
+	data.names, err = dataset.ReadIdentifiers(dir)
+	return data, err
+}
+
+// ratingOf returns how hard the examples of a half are, if it knows.
+func ratingOf(half any) func(example int) (int32, bool) {
+	if rated, ok := half.(interface {
+		Rating(example int) (int32, bool)
+	}); ok {
+		return rated.Rating
+	}
+	return func(int) (int32, bool) { return 0, false }
 }

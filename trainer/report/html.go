@@ -58,9 +58,9 @@ type picture struct {
 
 // Pictures are the sheet's tiles as SVG.
 func (n NamedSheet) Pictures() []picture {
-	cell := n.Sheet.cellSize()
 	list := make([]picture, len(n.Sheet.Tiles))
 	for i, t := range n.Sheet.Tiles {
+		cell := t.cellSize()
 		list[i] = picture{t.Caption, n.Sheet.Palette.svg(t.Input, cell), n.Sheet.Palette.svg(t.Label, cell)}
 	}
 	return list

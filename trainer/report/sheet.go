@@ -25,29 +25,27 @@ type Sheet struct {
 	Tiles   []Tile
 }
 
-// The sizes of a sheet in pixels. A board is about boardSize wide, so that cells are smaller the more there are.
+// The sizes of a sheet in pixels. A board is at most about boardSize wide: cells are smaller the more there are.
 const (
-	boardSize   = 216
+	boardSize   = 270
 	maxCell     = 24
 	minCell     = 4
 	textCellMin = 14 // smaller cells have no room for a character
+	gridCellMin = 10 // nor, smaller than this, for a line beside them
 	gap         = 16
 	arrow       = 26
 	caption     = 22
 )
 
-// cellSize is the size of all cells of a sheet.
-func (s *Sheet) cellSize() int {
-	most := 1
-	for _, t := range s.Tiles {
-		most = max(most, t.Input.Width, t.Input.Height, t.Label.Width, t.Label.Height)
-	}
+// cellSize is the size of the cells of a tile, whose boards have the same.
+func (t *Tile) cellSize() int {
+	most := max(1, t.Input.Width, t.Input.Height, t.Label.Width, t.Label.Height)
 	return min(maxCell, max(minCell, boardSize/most))
 }
 
 // layout is where things are on a sheet.
 type layout struct {
-	cell, columns   int
+	columns         int
 	width, height   int // of a tile
 	input           int // width of the place for an input
 	sheetW, sheetH  int
@@ -55,16 +53,22 @@ type layout struct {
 }
 
 func (s *Sheet) layout() layout {
-	l := layout{cell: s.cellSize()}
-	label := 0
+	l, label := layout{}, 0
 	for _, t := range s.Tiles {
-		l.input, label = max(l.input, t.Input.Width*l.cell), max(label, t.Label.Width*l.cell)
-		l.height = max(l.height, t.Input.Height*l.cell, t.Label.Height*l.cell)
+		cell := t.cellSize()
+		l.input, label = max(l.input, t.Input.Width*cell), max(label, t.Label.Width*cell)
+		l.height = max(l.height, t.Input.Height*cell, t.Label.Height*cell)
 	}
 	l.width, l.height = l.input+arrow+label, l.height+caption
 	// About as wide as a screen: four thirds of its height.
 	l.columns = int(math.Ceil(math.Sqrt(float64(len(s.Tiles)) * 4 / 3 * float64(l.height+gap) / float64(l.width+2*gap))))
 	l.columns = max(1, min(l.columns, len(s.Tiles)))
+	for _, columns := range []int{l.columns, l.columns - 1, l.columns + 1} {
+		if columns > 0 && len(s.Tiles)%columns == 0 {
+			l.columns = columns // the last line is full, too
+			break
+		}
+	}
 	rows := (len(s.Tiles) + l.columns - 1) / l.columns
 	l.sheetW, l.sheetH = l.columns*(l.width+2*gap), rows*(l.height+gap)+gap
 	l.captionCapacity = l.width / basicfont.Face7x13.Advance
@@ -88,10 +92,11 @@ func (s *Sheet) WritePNG(w io.Writer) error {
 		x, y := gap+i%l.columns*(l.width+2*gap), gap+i/l.columns*(l.height+gap)
 		write(img, x, y+12, clipText(t.Caption, l.captionCapacity), slate)
 		y += caption
-		s.paint(img, t.Input, x, y, l.cell)
-		middle := y + t.Input.Height*l.cell/2 + 4
-		write(img, x+l.input+arrow/2-7, middle, "->", slate)
-		s.paint(img, t.Label, x+l.input+arrow, y, l.cell)
+		cell := t.cellSize()
+		right := x + t.Input.Width*cell
+		s.paint(img, t.Input, x, y, cell)
+		write(img, right+arrow/2-7, y+min(t.Input.Height, t.Label.Height)*cell/2+4, "->", slate)
+		s.paint(img, t.Label, right+arrow, y, cell)
 	}
 	return png.Encode(w, img)
 }
@@ -137,7 +142,7 @@ func (p *Palette) lines(b Board, cell int) []line {
 			switch {
 			case i == 0 || i == n || p.Box > 0 && i%p.Box == 0:
 				heavy = append(heavy, line{strip(i*cell, 1+p.Box/3), slate})
-			case cell >= 7:
+			case cell >= gridCellMin:
 				light = append(light, line{strip(i*cell, 1), thin})
 			}
 		}
