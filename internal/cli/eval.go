@@ -211,8 +211,10 @@ func (v *evalRun) run(ctx context.Context) error {
 	longest := max(v.act, slices.Max(append([]int{1}, v.counts...)))
 	return e.Pass(ctx, loop.Pass{
 		Data: v.data.Dataset, Examples: v.examples, Counts: v.counts, ACT: v.act, Visit: v.visit,
-		Enough:  func() bool { return v.flags.budget > 0 && time.Since(v.began) >= v.flags.budget },
-		Segment: func(done, begun int) { v.progress.show(done, float64(begun)/float64(longest), v.main().tally.Evaluation()) },
+		Enough: func() bool { return v.flags.budget > 0 && time.Since(v.began) >= v.flags.budget },
+		Segment: func(done, begun int) {
+			v.progress.show(done, float64(begun)/float64(longest), v.main().tally.Evaluation())
+		},
 	})
 }
 

@@ -74,3 +74,26 @@ func TestJoint_scoresTheAnswersOfAllRanks(t *testing.T) {
 		})
 	}
 }
+
+// What a rank sends is taken or refused, whatever it is.
+func FuzzJoint_take(f *testing.F) {
+	d := &dataset.Dataset{}
+	d.SeqLen = 2
+	f.Add([]byte{2, 1, 0, 0, 0x80, 0x3f, 7, 8}, true)
+	f.Add([]byte{2, 1}, false)
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}, true)
+	f.Fuzz(func(t *testing.T, raw []byte, answers bool) {
+		scorer := &fixedScorer{added: map[int]float32{}}
+		j := &joint{data: d, answers: answers, scorer: scorer}
+		var tally Tally
+		err := j.take(&tally, raw, 5)
+		for example := range scorer.added {
+			if example < 5 || example >= 5+len(raw) {
+				t.Errorf("example %d of %d bytes", example, len(raw))
+			}
+		}
+		if err == nil && !answers && len(scorer.added) > 0 {
+			t.Error("answers where there are none")
+		}
+	})
+}

@@ -34,7 +34,9 @@ var (
 	slate = color.RGBA{0x22, 0x2a, 0x35, 0xff}
 )
 
-func rgb(hex uint32) color.RGBA { return color.RGBA{uint8(hex >> 16), uint8(hex >> 8), uint8(hex), 0xff} }
+func rgb(hex uint32) color.RGBA {
+	return color.RGBA{uint8(hex >> 16), uint8(hex >> 8), uint8(hex), 0xff}
+}
 
 // PaletteOf returns the palette of a task's tokens. A dataset whose sizes are not those of its task is drawn like one of
 // an unknown task.
