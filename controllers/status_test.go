@@ -102,12 +102,11 @@ func TestStatus_settles(t *testing.T) {
 }
 
 func TestStatus_saysThatTrainingEndedEarly(t *testing.T) {
+	const at, long = "the model is trained, and ended early at step 40: ", maxStatusMessage
 	for _, c := range []struct{ name, early, message, summary string }{
 		{"all steps were made", "", "the model is trained", ""},
-		{"it ran out of patience", "3 evaluations in a row", "the model is trained, and ended early at step 40: 3 evaluations in a row",
-			"the model is trained, and ended early at step 40: 3 evaluations in a row"},
-		{"a pod that says too much", strings.Repeat("x", 100_000), "the model is trained, and ended early at step 40: " + strings.Repeat("x", maxStatusMessage),
-			"the model is trained, and ended early at step 40: " + strings.Repeat("x", maxStatusMessage-49)},
+		{"it ran out of patience", "3 evaluations in a row", at + "3 evaluations in a row", at + "3 evaluations in a row"},
+		{"a pod that says too much", strings.Repeat("x", 100_000), at + strings.Repeat("x", long), at + strings.Repeat("x", long-len(at))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			job := builders.Job("a").Obj()

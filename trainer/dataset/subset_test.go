@@ -140,3 +140,22 @@ func TestSolution(t *testing.T) {
 		t.Error("an empty board has one solution")
 	}
 }
+
+// What lies beside a dataset's arrays is read or refused, whatever it is.
+func FuzzTaskOf(f *testing.F) {
+	f.Add([]byte(`{"spec": {"task": "ARC"}}`))
+	f.Add([]byte(`["<blank>", "a"]`))
+	f.Add([]byte(`{"spec": 7}`))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		for _, name := range []string{manifestName, "identifiers.json"} {
+			if err := os.WriteFile(filepath.Join(dir, name), raw, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if task, err := TaskOf(dir, &Metadata{}); err == nil && task == "" {
+			t.Error("neither a task nor an error")
+		}
+		_, _ = ReadIdentifiers(dir)
+	})
+}

@@ -108,7 +108,8 @@ func (p *Palette) Text(b Board, colour bool) string {
 			s.WriteByte('\n')
 		}
 	}
-	return s.String()
+	// No line ends with the room for a mark.
+	return strings.ReplaceAll(s.String(), " \n", "\n")
 }
 
 func textCell(glyph rune, m Mark, colour bool) string {

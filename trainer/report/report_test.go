@@ -80,7 +80,7 @@ func TestText(t *testing.T) {
 	tokens[0], tokens[1], marks[2], marks[3], marks[4] = 1, 99, Changed, Wrong|Changed, Filled
 	b := p.Board(tokens, marks)
 	plain := p.Text(b, false)
-	if first, _, _ := strings.Cut(plain, "\n"); first != ". ? 1*| 1!1 1 | 1 1 1 " {
+	if first, _, _ := strings.Cut(plain, "\n"); first != ". ? 1*| 1!1 1 | 1 1 1" {
 		t.Errorf("the first line is %q", first)
 	}
 	if strings.Count(plain, "\n") != 11 || !strings.Contains(plain, "------+-------+-------\n") {
