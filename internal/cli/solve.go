@@ -132,7 +132,7 @@ func (s *solver) fromDataset(ctx context.Context) ([]question, error) {
 	if f.index < 0 || f.index >= d.Examples() {
 		return nil, usageError{fmt.Errorf("--index %d: there are %d puzzles, counted from 0", f.index, d.Examples())}
 	}
-	s.about(dataset.RulesOf(d.task, &d.Metadata), report.PaletteOf(d.task, &d.Metadata))
+	s.rules, s.palette = dataset.RulesOf(d.task, &d.Metadata), report.PaletteOf(d.task, &d.Metadata)
 	inputs, labels := d.Example(f.index)
 	return []question{{
 		name:   fmt.Sprintf("%s %d", f.split, f.index),
@@ -154,8 +154,10 @@ func knownLabels(labels []int32) []int32 {
 // open prepares the model: for answers alone, or with what leads to them.
 func (s *solver) open() (err error) {
 	if s.flags.trace {
-		s.tracer, err = loop.NewTracer(s.model.network, s.model.seqLen)
-		return err
+		if s.tracer, err = loop.NewTracer(s.model.network, s.model.seqLen); err != nil {
+			return fmt.Errorf("--trace: %w", err)
+		}
+		return nil
 	}
 	s.evaluator, err = loop.NewEvaluator(s.model.network, 1, s.model.seqLen, s.flags.segments)
 	return err

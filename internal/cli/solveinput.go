@@ -57,7 +57,7 @@ func (s *solver) fromText(p puzzleText) ([]question, error) {
 	shape := s.model.network.Model.Shape
 	m := &dataset.Metadata{SeqLen: shape.SeqLen, VocabSize: shape.VocabSize, NumPuzzleIdentifiers: max(1, shape.NumPuzzleIdentifiers)}
 	task := s.model.job.Spec.Dataset.Task
-	s.about(dataset.RulesOf(task, m), report.PaletteOf(task, m))
+	s.rules, s.palette = dataset.RulesOf(task, m), report.PaletteOf(task, m)
 	questions, err := splitPuzzles(p.source, p.text, func(text string) ([]int32, error) {
 		tokens, err := s.rules.Parse(text)
 		if err == nil {
