@@ -114,11 +114,6 @@ type solver struct {
 	tracer    *loop.Tracer
 }
 
-// about says what the questions are about.
-func (s *solver) about(rules dataset.Rules, palette report.Palette) {
-	s.rules, s.palette = rules, palette
-}
-
 // fromDataset returns a puzzle of a dataset.
 func (s *solver) fromDataset(ctx context.Context) ([]question, error) {
 	f := s.flags

@@ -50,18 +50,18 @@ type NamedSheet struct {
 	Sheet Sheet
 }
 
-// picture is a tile as the template wants it.
-type picture struct {
+// Picture is a tile as SVG.
+type Picture struct {
 	Caption      string
 	Input, Label template.HTML
 }
 
 // Pictures are the sheet's tiles as SVG.
-func (n NamedSheet) Pictures() []picture {
-	list := make([]picture, len(n.Sheet.Tiles))
+func (n NamedSheet) Pictures() []Picture {
+	list := make([]Picture, len(n.Sheet.Tiles))
 	for i, t := range n.Sheet.Tiles {
 		cell := t.cellSize()
-		list[i] = picture{t.Caption, n.Sheet.Palette.svg(t.Input, cell), n.Sheet.Palette.svg(t.Label, cell)}
+		list[i] = Picture{t.Caption, n.Sheet.Palette.svg(t.Input, cell), n.Sheet.Palette.svg(t.Label, cell)}
 	}
 	return list
 }

@@ -78,7 +78,6 @@ func (s *Sheet) layout() layout {
 var (
 	paper = rgb(0xfbfbf9)
 	thin  = rgb(0xc4c9d0)
-	green = rgb(0x1a7f37)
 	blue  = rgb(0x1f5fbf)
 	red   = rgb(0xd23c3c)
 )
