@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -95,7 +96,7 @@ func ending(o observation) (plan, bool) {
 	case o.alive():
 		return plan{children: true}, true
 	case current.complete():
-		return plan{verdict: &verdict{v1alpha1.ConditionComplete, v1alpha1.ReasonTrained, "the model is trained"}}, true
+		return plan{verdict: &verdict{v1alpha1.ConditionComplete, v1alpha1.ReasonTrained, trainedMessage(o)}}, true
 	}
 	if v := fatalVerdict(current); v != nil {
 		return plan{verdict: v}, true
@@ -104,6 +105,17 @@ func ending(o observation) (plan, bool) {
 		return plan{verdict: v}, true
 	}
 	return plan{}, false
+}
+
+// trained is the message of a job that made all its steps.
+const trained = "the model is trained"
+
+// trainedMessage says that a job is complete and, if its process says so, why it is before its last step.
+func trainedMessage(o observation) string {
+	if o.report == nil || o.report.EndedEarly == "" {
+		return trained
+	}
+	return fmt.Sprintf("%s, and ended early at step %d: %s", trained, o.report.Step, clip(o.report.EndedEarly, maxStatusMessage))
 }
 
 // finished says whether the job's status already says how it ended.

@@ -192,7 +192,7 @@ func progressingCondition(o observation, p plan) (status metav1.ConditionStatus,
 	return metav1.ConditionTrue, v1alpha1.ReasonProgressing, "", true
 }
 
-// summary is the line that people see beside the state: why the job failed, or what keeps it from running.
+// summary is the line that people see beside the state: why the job failed or ended early, or what keeps it from running.
 func summary(status v1alpha1.HRMTrainingJobStatus) string {
 	text := ""
 	end := endCondition(status)
@@ -201,6 +201,9 @@ func summary(status v1alpha1.HRMTrainingJobStatus) string {
 	case end != nil && end.Type == v1alpha1.ConditionFailed:
 		text = end.Reason + ": " + end.Message
 	case end != nil:
+		if end.Message != trained {
+			text = end.Message
+		}
 	case status.State == v1alpha1.ReasonStalled:
 		text = meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionProgressing).Message
 	case run != nil && run.Status == metav1.ConditionFalse && run.Reason != v1alpha1.ReasonSuspended:

@@ -101,6 +101,28 @@ func TestStatus_settles(t *testing.T) {
 	}
 }
 
+func TestStatus_saysThatTrainingEndedEarly(t *testing.T) {
+	const at, long = "the model is trained, and ended early at step 40: ", maxStatusMessage
+	for _, c := range []struct{ name, early, message, summary string }{
+		{"all steps were made", "", "the model is trained", ""},
+		{"it ran out of patience", "3 evaluations in a row", at + "3 evaluations in a row", at + "3 evaluations in a row"},
+		{"a pod that says too much", strings.Repeat("x", 100_000), at + strings.Repeat("x", long), at + strings.Repeat("x", long-len(at))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			job := builders.Job("a").Obj()
+			o := observation{
+				now: noon, job: job, report: &progress.Report{Step: 40, TotalSteps: 100, Phase: progress.Done, EndedEarly: c.early},
+				attempts: []attempt{tried(job, 1, 0, ended(batchv1.JobComplete, "", 0))},
+			}
+			status := nextStatus(o, decide(o), nil)
+			complete := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionComplete)
+			if complete == nil || complete.Reason != v1alpha1.ReasonTrained || complete.Message != c.message || status.Message != c.summary {
+				t.Errorf("condition %+v, message %q", complete, status.Message)
+			}
+		})
+	}
+}
+
 func TestFigures_keepTheAPIsBounds(t *testing.T) {
 	var status v1alpha1.HRMTrainingJobStatus
 	figures(&status, progress.Report{

@@ -71,6 +71,9 @@ type Report struct {
 	BestCheckpoint *Checkpoint `json:"bestCheckpoint,omitempty"`
 	DatasetURI     string      `json:"datasetURI,omitempty"`
 
+	// EndedEarly says why training ended before its last step, as complete; absent if it did not.
+	EndedEarly string `json:"endedEarly,omitempty"`
+
 	// Interruption is Terminated or PeerLost if the run was interrupted. Only termination messages carry it.
 	Interruption string `json:"interruption,omitempty"`
 

@@ -19,23 +19,6 @@ func (a *app) dataCommand() *cobra.Command {
 		a.inspectCommand(), a.rateCommand(), a.sampleCommand())
 }
 
-func (a *app) inspectCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "inspect DIR",
-		Short:   "Check a dataset and say what is in it",
-		Example: "  hrm data inspect ./sudoku",
-		Args:    exactly(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			report, err := dataset.Inspect(args[0])
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(a.out, report)
-			return err
-		},
-	}
-}
-
 // sourcesOf opens files, URLs, and buckets that are reached as s3 says.
 func sourcesOf(ctx context.Context, s3 objectstore.S3Config) dataset.Sources {
 	return dataset.Sources{Bucket: func(name string) (objectstore.Store, error) {
@@ -44,8 +27,16 @@ func sourcesOf(ctx context.Context, s3 objectstore.S3Config) dataset.Sources {
 	}}
 }
 
-// halves are the two parts of a job's dataset.
-type halves struct{ train, test *dataset.Dataset }
+// halves are the two parts of a job's dataset, which lies in dir.
+type halves struct {
+	train, test *dataset.Dataset
+	dir         string
+}
+
+// newScorer returns what makes the task's scorer of the held-out half.
+func (h halves) newScorer(task v1alpha1.Task) func() (dataset.Scorer, error) {
+	return func() (dataset.Scorer, error) { return dataset.NewScorer(task, h.test, h.dir) }
+}
 
 // prepareDataset fetches the job's dataset from the store, or builds it and leaves it there for the next job.
 func prepareDataset(ctx context.Context, job *v1alpha1.HRMTrainingJob, f trainFlags, store objectstore.Store, tracker *progress.Tracker) (halves, error) {
@@ -71,6 +62,7 @@ func prepareDataset(ctx context.Context, job *v1alpha1.HRMTrainingJob, f trainFl
 }
 
 func loadHalves(dir string) (h halves, err error) {
+	h.dir = dir
 	if h.train, err = dataset.Load(dir, dataset.Train); err != nil {
 		return h, err
 	}

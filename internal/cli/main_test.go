@@ -16,5 +16,6 @@ func TestMain(m *testing.M) {
 	if controlPlane.env != nil {
 		_ = controlPlane.env.Stop()
 	}
+	_ = os.RemoveAll(sharedModel.dir)
 	os.Exit(code)
 }

@@ -104,6 +104,23 @@ func (m *trainedModel) compile(seqLen int) error {
 	return nil
 }
 
+// compileForTask makes the network for puzzles of its own task, where no dataset says how long they are. A converted
+// checkpoint names neither task nor length: its vocabulary tells.
+func (m *trainedModel) compileForTask() (v1alpha1.Task, error) {
+	task, seqLen := m.job.Spec.Dataset.Task, m.shape.SeqLen
+	if task == "" || seqLen == 0 {
+		published, length, found := dataset.PublishedTask(m.shape.VocabSize)
+		if !found {
+			return "", usageError{fmt.Errorf("%s does not say what task it is of: name its dataset with --data DIR", m.ref)}
+		}
+		task = published
+		if seqLen == 0 {
+			seqLen = length
+		}
+	}
+	return task, m.compile(seqLen)
+}
+
 // load reads the checkpoint: from a directory, or the best or a named one of the store.
 func (m *trainedModel) load(ctx context.Context) (*checkpoint.State, checkpoint.Manifest, error) {
 	f := m.flags
@@ -164,34 +181,80 @@ func inferred(weights, carry map[string]checkpoint.Tensor, spec v1alpha1.ModelSp
 	return spec, shape, err
 }
 
-// heldOut returns the held-out half of a dataset: of dir, or of the one that the job trained on.
-func (m *trainedModel) heldOut(ctx context.Context, dir string) (*dataset.Dataset, error) {
-	if dir == "" {
-		if m.store == nil || m.job.Spec.Dataset.Task == "" {
-			return nil, usageError{errors.New("no dataset is named: give --data DIR, or --store where the job trained into")}
-		}
-		s3, err := m.flags.store.config()
-		if err != nil {
-			return nil, err
-		}
-		cached, _, _, err := dataset.Cached(ctx, m.store, "", m.job.Spec.Dataset, sourcesOf(ctx, s3), filepath.Join(m.flags.scratch, "hrm"), nil)
-		if err != nil {
-			return nil, fmt.Errorf("dataset of the job: %w", err)
-		}
-		dir = cached
+// evalData is one half of a dataset, with what the files beside it say of its examples.
+type evalData struct {
+	*dataset.Dataset
+	task  v1alpha1.Task
+	dir   string
+	names []string
+}
+
+// name is the puzzle identifier of an example by its name; empty for one of no puzzle in particular.
+func (d evalData) name(example int) string {
+	id := d.identifier(example)
+	if id == d.BlankIdentifierID || int(id) >= len(d.names) {
+		return ""
 	}
-	d, err := dataset.Load(dir, dataset.Test)
+	return d.names[id]
+}
+
+func (d evalData) identifier(example int) int32 {
+	id := make([]int32, 1)
+	d.Fill([]dataset.Draw{d.DrawOf(example)}, make([]int32, d.SeqLen), make([]int32, d.SeqLen), id)
+	return id[0]
+}
+
+// examples returns a half of a dataset: of the one in dir, or of the one that the job trained on. The model is compiled for
+// it, which must be of its task.
+func (m *trainedModel) examples(ctx context.Context, dir, split string) (evalData, error) {
+	if dir == "" {
+		var err error
+		if dir, err = m.jobDataset(ctx); err != nil {
+			return evalData{}, err
+		}
+	}
+	data, err := loadEvalData(dir, split)
 	if err != nil {
-		return nil, err
+		return data, err
+	}
+	if have, known := data.VocabSize, m.shape.VocabSize; have > known {
+		return data, usageError{fmt.Errorf("%s has %d different tokens, the model of %s knows %d: the dataset is of another task", dir, have, m.ref, known)}
+	}
+	if have, known := data.NumPuzzleIdentifiers, m.shape.NumPuzzleIdentifiers; known > 0 && have > known {
+		return data, usageError{fmt.Errorf("%s has %d puzzle identifiers, the model of %s knows %d: the dataset is not the one that it was trained on", dir, have, m.ref, known)}
+	}
+	return data, m.compile(data.SeqLen)
+}
+
+// jobDataset fetches the dataset that the job trained on, or builds it again.
+func (m *trainedModel) jobDataset(ctx context.Context) (string, error) {
+	if m.store == nil || m.job.Spec.Dataset.Task == "" {
+		return "", usageError{errors.New("no dataset is named: give --data DIR, or --store where the job trained into")}
+	}
+	s3, err := m.flags.store.config()
+	if err != nil {
+		return "", err
+	}
+	dir, _, _, err := dataset.Cached(ctx, m.store, "", m.job.Spec.Dataset, sourcesOf(ctx, s3), filepath.Join(m.flags.scratch, "hrm"), nil)
+	if err != nil {
+		return "", fmt.Errorf("dataset of the job: %w", err)
+	}
+	return dir, nil
+}
+
+// loadEvalData loads a half of the dataset in dir.
+func loadEvalData(dir, split string) (evalData, error) {
+	d, err := dataset.Load(dir, split)
+	if err != nil {
+		return evalData{}, err
 	}
 	if d == nil || d.Examples() == 0 {
-		return nil, fmt.Errorf("%s holds no held-out examples", dir)
+		return evalData{}, fmt.Errorf("%s holds no %s examples", dir, map[string]string{dataset.Test: "held-out", dataset.Train: "training"}[split])
 	}
-	if have, known := d.VocabSize, m.shape.VocabSize; have > known {
-		return nil, usageError{fmt.Errorf("%s has %d different tokens, the model of %s knows %d: the dataset is of another task", dir, have, m.ref, known)}
+	data := evalData{Dataset: d, dir: dir}
+	if data.task, err = dataset.TaskOf(dir, &d.Metadata); err != nil {
+		return data, err
 	}
-	if have, known := d.NumPuzzleIdentifiers, m.shape.NumPuzzleIdentifiers; known > 0 && have > known {
-		return nil, usageError{fmt.Errorf("%s has %d puzzle identifiers, the model of %s knows %d: the dataset is not the one that it was trained on", dir, have, m.ref, known)}
-	}
-	return d, nil
+	data.names, err = dataset.ReadIdentifiers(dir)
+	return data, err
 }

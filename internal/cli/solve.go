@@ -2,125 +2,291 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
+	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
-	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
+	"github.com/hrm-operator/hrm-operator/trainer/report"
 )
 
+// solveFlags say what 'hrm solve' solves, and how much it tells.
+type solveFlags struct {
+	model    modelFlags
+	data     string
+	split    string
+	index    int
+	file     string
+	segments int
+	trace    bool
+	json     bool
+}
+
 func (a *app) solveCommand() *cobra.Command {
-	var f modelFlags
-	var data string
-	var index int
+	var f solveFlags
 	c := &cobra.Command{
 		Use:   "solve [PUZZLE]",
-		Short: "Let a trained model solve a Sudoku, and check its answer",
-		Long: `solve gives a Sudoku to a trained model, draws it before and after, and checks the answer: against the rules and,
-where the puzzle comes from a dataset, against the stored solution. PUZZLE is 81 digits, 0 or . for a blank; without one
-it is a held-out puzzle, which the model has never seen, of the dataset that the model was trained on or of --data.
+		Short: "Let a trained model solve a puzzle, and check its answer",
+		Long: `solve gives a puzzle to a trained model, draws it before and after, and checks the answer by the rules of the task and,
+where the puzzle comes from a dataset, against the stored solution. PUZZLE is written as its task writes them: a Sudoku is
+81 digits, 0 or . for a blank. It comes from the command line, from --file or, with -, from standard input; a file may hold
+several, one a line or with blank lines between. Without any it is a held-out puzzle, which the model has never seen, of the
+dataset that the model was trained on or of --data.
+
+--trace shows what the model would answer after each low-level step: how many cells have changed since the last, and how
+many are wrong. Changed cells are marked with *, wrong ones with !; in colour wrong ones are red and changed ones reversed.
 
 The answer of the model is printed whether it is right or not; the exit code is 0 in both cases.`,
 		Example: `  hrm solve --store ./run
-  hrm solve --checkpoint ./checkpoint --data ./sudoku --index 7
-  hrm solve --store ./run 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79`,
+  hrm solve --checkpoint ./checkpoint --data ./sudoku --index 7 --trace
+  hrm solve --store ./run 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
+  hrm solve --store ./run --file puzzles.txt --json
+  hrm data sample --out /dev/stdout --puzzles 3 | head -3 | hrm solve --store ./run -`,
 		Args: atMost(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			m, err := a.openModel(c.Context(), &f)
-			if err != nil {
-				return err
-			}
-			defer m.close()
-			example, err := puzzleExample(c.Context(), m, args, data, index)
-			if err != nil {
-				return err
-			}
-			return a.solve(c.Context(), m, example)
-		},
+		RunE: func(c *cobra.Command, args []string) error { return a.solve(c.Context(), f, args) },
 	}
-	f.add(c)
-	c.Flags().StringVar(&data, "data", "", "directory of a dataset whose held-out half is used")
-	c.Flags().IntVar(&index, "index", 0, "which of the held-out puzzles")
+	f.model.add(c)
+	flags := c.Flags()
+	flags.StringVar(&f.data, "data", "", "directory of a dataset; the one that the job trained on if not set")
+	flags.StringVar(&f.split, "split", dataset.Test, "which half of it: train or test")
+	flags.IntVar(&f.index, "index", 0, "which puzzle of that half, counted from 0")
+	flags.StringVarP(&f.file, "file", "f", "", "file of puzzles; - reads standard input")
+	flags.IntVar(&f.segments, "segments", 0, "segments that the model thinks for; its act.maxSteps if not set")
+	flags.BoolVar(&f.trace, "trace", false, "show the intermediate answers")
+	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 	return c
 }
 
-// puzzleExample is the puzzle of the arguments, or a held-out one.
-func puzzleExample(ctx context.Context, m *trainedModel, args []string, data string, index int) (loop.Batch, error) {
-	if len(args) == 1 {
-		board, err := sudoku.ParseBoard(args[0])
-		if err != nil {
-			return loop.Batch{}, usageError{fmt.Errorf("puzzle: %w", err)}
-		}
-		labels := make([]int32, sudoku.Cells)
-		for i := range labels {
-			labels[i] = dataset.IgnoreLabel
-		}
-		return loop.Batch{Inputs: board.Tokens(), Labels: labels, Puzzles: []int32{0}}, nil
+func (a *app) solve(ctx context.Context, f solveFlags, args []string) error {
+	if f.segments < 0 || f.segments > maxSegments {
+		return usageError{fmt.Errorf("--segments %d: want 1 to %d", f.segments, maxSegments)}
 	}
-	d, err := m.heldOut(ctx, data)
+	text, err := a.readPuzzles(f, args)
 	if err != nil {
-		return loop.Batch{}, err
+		return err
 	}
-	if index < 0 || index >= d.Examples() {
-		return loop.Batch{}, usageError{fmt.Errorf("--index %d: there are %d held-out puzzles, counted from 0", index, d.Examples())}
+	m, err := a.openModel(ctx, &f.model)
+	if err != nil {
+		return err
 	}
-	inputs, labels := d.Example(index)
-	return loop.Batch{Inputs: inputs, Labels: labels, Puzzles: []int32{d.BlankIdentifierID}}, nil
+	defer m.close()
+	if f.segments == 0 {
+		f.segments = int(m.job.Spec.Model.ACT.MaxSteps)
+	}
+	s := &solver{flags: f, model: m, screen: screenOf(a.out), out: a.out}
+	var questions []question
+	if text == nil {
+		questions, err = s.fromDataset(ctx)
+	} else {
+		questions, err = s.fromText(*text)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	defer s.close()
+	return s.solveAll(ctx, questions)
 }
 
-// solve asks the model and prints the board before and after.
-func (a *app) solve(ctx context.Context, m *trainedModel, b loop.Batch) error {
-	if len(b.Inputs) != sudoku.Cells {
-		return usageError{errors.New("solve knows Sudoku only, and this dataset is about something else")}
+// question is a puzzle with what is known of it. name says where it comes from; labels are nil if there is no solution.
+type question struct {
+	name   string
+	batch  loop.Batch
+	labels []int32
+}
+
+// solver asks a model.
+type solver struct {
+	flags     solveFlags
+	model     *trainedModel
+	rules     dataset.Rules
+	palette   report.Palette
+	screen    screen
+	out       io.Writer
+	evaluator *loop.Evaluator
+	tracer    *loop.Tracer
+}
+
+// fromDataset returns a puzzle of a dataset.
+func (s *solver) fromDataset(ctx context.Context) ([]question, error) {
+	f := s.flags
+	if f.split != dataset.Train && f.split != dataset.Test {
+		return nil, usageError{fmt.Errorf("--split %s: want train or test", f.split)}
 	}
-	if err := m.compile(sudoku.Cells); err != nil {
-		return err
-	}
-	e, err := loop.NewEvaluator(m.network, 1, sudoku.Cells, int(m.job.Spec.Model.ACT.MaxSteps))
+	d, err := s.model.examples(ctx, f.data, f.split)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	answers, err := e.Predict(ctx, b, 1)
-	if err != nil {
-		return err
+	if f.index < 0 || f.index >= d.Examples() {
+		return nil, usageError{fmt.Errorf("--index %d: there are %d puzzles, counted from 0", f.index, d.Examples())}
 	}
-	puzzle, answer := sudoku.FromTokens(b.Inputs), sudoku.FromTokens(answers[0].Answer)
-	_, err = fmt.Fprintf(a.out, "%s\n%s\n%s\n%s\n", boards(puzzle, answer), verdict(puzzle, answer, b.Labels),
-		fmt.Sprintf("The model's own confidence: %.1f %%.", 100/(1+math.Exp(-float64(answers[0].QHalt)))), answer)
+	s.rules, s.palette = dataset.RulesOf(d.task, &d.Metadata), report.PaletteOf(d.task, &d.Metadata)
+	inputs, labels := d.Example(f.index)
+	return []question{{
+		name:   fmt.Sprintf("%s %d", f.split, f.index),
+		batch:  loop.Batch{Inputs: inputs, Labels: labels, Puzzles: []int32{d.identifier(f.index)}},
+		labels: knownLabels(labels),
+	}}, nil
+}
+
+// knownLabels are labels of which there is at least one.
+func knownLabels(labels []int32) []int32 {
+	for _, l := range labels {
+		if l != dataset.IgnoreLabel {
+			return labels
+		}
+	}
+	return nil
+}
+
+// open prepares the model: for answers alone, or with what leads to them.
+func (s *solver) open() (err error) {
+	if s.flags.trace {
+		if s.tracer, err = loop.NewTracer(s.model.network, s.model.shape.SeqLen); err != nil {
+			return fmt.Errorf("--trace: %w", err)
+		}
+		return nil
+	}
+	s.evaluator, err = loop.NewEvaluator(s.model.network, 1, s.model.shape.SeqLen, s.flags.segments)
 	return err
 }
 
-// verdict checks an answer by the rules, by the clues, and by the stored solution if there is one.
-func verdict(puzzle, answer sudoku.Board, labels []int32) string {
-	if answer.IsSolutionOf(puzzle) {
-		return fmt.Sprintf("Solved: all %d blanks are right; rows, columns and boxes hold every digit once.", puzzle.Blanks())
+func (s *solver) close() {
+	if s.tracer != nil {
+		_ = s.tracer.Close()
 	}
-	solution, known := storedSolution(labels)
-	if !known {
-		var kind sudoku.Verdict
-		if solution, kind = sudoku.Solve(puzzle); kind != sudoku.Unique {
-			return "Not solved; and the puzzle does not have exactly one solution."
-		}
-	}
-	wrong := 0
-	for i := range answer {
-		if answer[i] != solution[i] {
-			wrong++
-		}
-	}
-	return fmt.Sprintf("Not solved: %d of 81 cells are wrong.", wrong)
 }
 
-// storedSolution reads a dataset's labels, which are a whole board or nothing.
-func storedSolution(labels []int32) (sudoku.Board, bool) {
-	for _, l := range labels {
-		if l < 0 {
-			return sudoku.Board{}, false
+// solution is what came of a question.
+type solution struct {
+	Name   string `json:"name"`
+	Puzzle any    `json:"puzzle"`
+	Answer any    `json:"answer"`
+	// Known is false where nothing says whether the answer is right.
+	Known      bool     `json:"known"`
+	Solved     bool     `json:"solved"`
+	Why        string   `json:"why,omitempty"`
+	Confidence float64  `json:"confidence"`
+	Trace      []moment `json:"trace,omitempty"`
+}
+
+// solutions is the document of --json.
+type solutions struct {
+	Checkpoint string     `json:"checkpoint"`
+	Puzzles    []solution `json:"puzzles"`
+	Solved     int        `json:"solved"`
+	Seconds    float64    `json:"seconds"`
+}
+
+// solveAll answers one question after the other.
+func (s *solver) solveAll(ctx context.Context, questions []question) error {
+	began := time.Now()
+	all := solutions{Checkpoint: s.model.ref}
+	for i, q := range questions {
+		if len(questions) > 1 && !s.flags.json {
+			if _, err := fmt.Fprintf(s.out, "%s\n", q.name); err != nil {
+				return err
+			}
+		}
+		one, err := s.answer(ctx, q)
+		if err != nil {
+			return fmt.Errorf("%s: %w", q.name, err)
+		}
+		if one.Solved {
+			all.Solved++
+		}
+		if s.flags.json {
+			all.Puzzles = append(all.Puzzles, one)
+		} else if len(questions) > 1 && i < len(questions)-1 {
+			_, _ = fmt.Fprintln(s.out)
 		}
 	}
-	return sudoku.FromTokens(labels), true
+	all.Seconds = round(time.Since(began).Seconds(), 1000)
+	if s.flags.json {
+		e := json.NewEncoder(s.out)
+		e.SetIndent("", "  ")
+		return e.Encode(all)
+	}
+	if len(questions) == 1 {
+		return nil
+	}
+	_, err := fmt.Fprintf(s.out, "\n%d of %d puzzles solved in %.1f s\n", all.Solved, len(questions), all.Seconds)
+	return err
 }
+
+// answer asks the model, shows what is wanted, and judges.
+func (s *solver) answer(ctx context.Context, q question) (solution, error) {
+	var trace []moment
+	var answer []int32
+	var qHalt float32
+	if s.tracer != nil {
+		err := s.tracer.Trace(ctx, q.batch, s.flags.segments, func(m loop.Moment) error {
+			next := s.moment(q, m, answer)
+			answer, qHalt = m.Answer, m.QHalt
+			if s.flags.json {
+				trace = append(trace, next)
+				return nil
+			}
+			return s.showMoment(m, next)
+		})
+		if err != nil {
+			return solution{}, err
+		}
+	} else {
+		answers, err := s.evaluator.Predict(ctx, q.batch, 1)
+		if err != nil {
+			return solution{}, err
+		}
+		answer, qHalt = answers[0].Answer, answers[0].QHalt
+	}
+	known, solved, why := s.judge(q, answer)
+	vocabulary := s.model.shape.VocabSize
+	one := solution{
+		Name: q.name, Puzzle: compactTokens(q.batch.Inputs, vocabulary), Answer: compactTokens(answer, vocabulary),
+		Known: known, Solved: solved, Why: why, Confidence: confidence(qHalt), Trace: trace,
+	}
+	if s.flags.json {
+		return one, nil
+	}
+	_, err := fmt.Fprintf(s.out, "%s%s\nThe model's own confidence: %.1f %%.\n",
+		sideBySide(s.rules.Draw(q.batch.Inputs, s.screen.colour), s.rules.Draw(answer, s.screen.colour), s.screen.width), verdictText(known, solved, why), 100*one.Confidence)
+	return one, err
+}
+
+// judge checks an answer: by the rules where they decide, otherwise against the stored solution.
+func (s *solver) judge(q question, answer []int32) (known, solved bool, why string) {
+	verdict := s.rules.Check(q.batch.Inputs, answer)
+	if q.labels == nil {
+		return verdict.Known, verdict.Known && verdict.Valid, verdict.Why
+	}
+	labelled, right := loop.Prediction{Labels: q.labels, Answer: answer}.Tokens()
+	switch {
+	case verdict.Known && verdict.Valid:
+		return true, true, verdict.Why
+	case right == labelled && !verdict.Known:
+		return true, true, "it is the stored solution"
+	case right < labelled:
+		return true, false, fmt.Sprintf("%d of %d cells are wrong", labelled-right, labelled)
+	}
+	return true, false, verdict.Why
+}
+
+// verdictText says it in a sentence.
+func verdictText(known, solved bool, why string) string {
+	switch {
+	case !known:
+		return "Whether it is right the puzzle alone does not tell."
+	case solved:
+		return "Solved: " + why + "."
+	}
+	return "Not solved: " + why + "."
+}
+
+var errSources = errors.New("PUZZLE and --file exclude each other: name one")

@@ -144,7 +144,7 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 	defer func() { _ = compute.Close() }()
 	watch(tracker, compute, group)
 	return loop.Run(ctx, loop.Options{
-		Spec: &job.Spec, Train: data.train, Test: data.test, Device: compute, Store: store, Tracker: tracker, Group: group, Attempt: place.Attempt,
+		Spec: &job.Spec, Train: data.train, Test: data.test, NewScorer: data.newScorer(job.Spec.Dataset.Task), Device: compute, Store: store, Tracker: tracker, Group: group, Attempt: place.Attempt,
 		Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(job.Spec.Checkpoint.KeepLast), Job: raw, Version: a.version}),
 		Now:         time.Now, Weights: weights,
 	})
@@ -157,8 +157,12 @@ func (a *app) finished(ctx context.Context, store objectstore.Store, job *v1alph
 	if end == nil || err != nil {
 		return false, err
 	}
-	tracker.Note(fmt.Sprintf("nothing is left to train: %s is the end of this job", end.Checkpoint.URI))
-	tracker.Finished(end.Checkpoint, end.EvalExactAccuracy)
+	note := fmt.Sprintf("nothing is left to train: %s is the end of this job", end.Checkpoint.URI)
+	if end.Early != "" {
+		note += ", which ended early: " + end.Early
+	}
+	tracker.Note(note)
+	tracker.Finished(end.Checkpoint, end.EvalExactAccuracy, end.Early)
 	return true, nil
 }
 

@@ -113,7 +113,7 @@ func (t *teller) see(job *v1alpha1.HRMTrainingJob) bool {
 		t.display.Note(fmt.Sprintf("checkpoint of step %d: %s", c.Step, c.URI))
 	}
 	if job.Status.Progress != nil {
-		t.display.Show(report(&job.Status))
+		t.display.Show(statusReport(&job.Status))
 	}
 	return ended(job)
 }
@@ -170,8 +170,8 @@ func explanation(s *v1alpha1.HRMTrainingJobStatus) string {
 	return ""
 }
 
-// report is the status' progress in the form that displays know. The state takes the place of a phase.
-func report(s *v1alpha1.HRMTrainingJobStatus) apiprogress.Report {
+// statusReport is the status' progress in the form that displays know. The state takes the place of a phase.
+func statusReport(s *v1alpha1.HRMTrainingJobStatus) apiprogress.Report {
 	p := s.Progress
 	r := apiprogress.Report{
 		Step: p.Step, TotalSteps: p.TotalSteps, Phase: apiprogress.Phase(s.State),

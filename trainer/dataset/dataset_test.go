@@ -453,19 +453,6 @@ func TestLoad_refusesBrokenDatasets(t *testing.T) {
 	}
 }
 
-func TestInspect(t *testing.T) {
-	dir, _ := built(t, small())
-	r, err := Inspect(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"train          60        240        240       81     11            1", "+-------+"} {
-		if !strings.Contains(r.String(), want) {
-			t.Errorf("%q is missing in\n%s", want, r)
-		}
-	}
-}
-
 func TestNPY_headers(t *testing.T) {
 	file := func(header, data string) string {
 		return fmt.Sprintf("\x93NUMPY\x01\x00%c\x00%s", len(header), header) + data

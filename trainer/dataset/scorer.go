@@ -7,7 +7,8 @@ type Scorer interface {
 	// Add takes the answer [SeqLen] to an example and the model's confidence in it, before the sigmoid. Examples come in any
 	// order, each once.
 	Add(example int, answer []int32, qHalt float32)
-	// Scores returns the figures so far, in the order in which people want to see them.
+	// Scores returns the figures so far, in the order in which people want to see them: before the first Add all of them,
+	// of nothing, so that a job learns which there are.
 	Scores() []Score
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	apiprogress "github.com/hrm-operator/hrm-operator/api/progress"
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 	"github.com/hrm-operator/hrm-operator/trainer/progress"
 )
@@ -22,34 +23,46 @@ type Checkpoints interface {
 
 // The names of a state's scalars: what a run remembers besides the trainer.
 const (
-	scalarBest      = "bestExactAccuracy"
+	scalarBest      = "bestValue"
+	scalarMetric    = "bestMetric" // what scalarBest is a value of
+	scalarWaited    = "evaluationsSinceBest"
 	scalarLast      = "lastExactAccuracy"
 	scalarEvaluated = "evaluatedStep"
+	// scalarBestExact is what checkpoints of version 0.1 have in place of the first three.
+	scalarBestExact = "bestExactAccuracy"
 	// scalarNodes is how many processes trained.
 	scalarNodes = "nodes"
 	// scalarFinished is the recipe of a run that has come to its end; only its last state has it.
 	scalarFinished = "finished"
+	// scalarEarly says why it ended before its last step, if it did.
+	scalarEarly = "endedEarly"
 )
 
 // scalars are the run's own part of a state.
 func (r *run) scalars() map[string]string {
 	s := map[string]string{
-		scalarBest:      strconv.FormatFloat(r.best, 'g', -1, 64),
+		scalarBest:      strconv.FormatFloat(r.standing.best, 'g', -1, 64),
+		scalarMetric:    string(metricName(r.Spec)),
+		scalarWaited:    strconv.Itoa(r.standing.waited),
 		scalarLast:      strconv.FormatFloat(r.last, 'g', -1, 64),
 		scalarEvaluated: strconv.FormatInt(r.evaluated, 10),
 		scalarNodes:     strconv.Itoa(r.Group.Size()),
 	}
-	if r.trainer.step == r.plan.total {
+	if r.ended() {
 		s[scalarFinished] = Recipe(r.Spec)
+	}
+	if reason := r.earlyEnd(); reason != "" {
+		s[scalarEarly] = reason
 	}
 	return s
 }
 
 func (r *run) restoreScalars(s map[string]string) (err error) {
-	for name, into := range map[string]*float64{scalarBest: &r.best, scalarLast: &r.last} {
-		if *into, err = strconv.ParseFloat(s[name], 64); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+	if r.standing, err = readStanding(s, metricName(r.Spec)); err != nil {
+		return err
+	}
+	if r.last, err = strconv.ParseFloat(s[scalarLast], 64); err != nil {
+		return fmt.Errorf("%s: %w", scalarLast, err)
 	}
 	if r.evaluated, err = strconv.ParseInt(s[scalarEvaluated], 10, 64); err != nil {
 		return fmt.Errorf("%s: %w", scalarEvaluated, err)
@@ -58,6 +71,27 @@ func (r *run) restoreScalars(s map[string]string) (err error) {
 		r.Tracker.Evaluated(r.last)
 	}
 	return nil
+}
+
+// readStanding reads how the evaluations have gone. Values of another metric say nothing about those to come: the counts
+// begin anew.
+func readStanding(s map[string]string, metric v1alpha1.EvaluationMetric) (standing, error) {
+	value, of, waited := s[scalarBest], v1alpha1.EvaluationMetric(s[scalarMetric]), s[scalarWaited]
+	if value == "" {
+		value, of, waited = s[scalarBestExact], v1alpha1.EvaluationMetricExactAccuracy, "0"
+	}
+	if of != metric {
+		return standing{best: -1}, nil
+	}
+	best, err := strconv.ParseFloat(value, 64)
+	if err != nil {
+		return standing{}, fmt.Errorf("%s: %w", scalarBest, err)
+	}
+	count, err := strconv.Atoi(waited)
+	if err != nil {
+		return standing{}, fmt.Errorf("%s: %w", scalarWaited, err)
+	}
+	return standing{best: best, waited: count}, nil
 }
 
 // offer snapshots the run and hands it to the saver; training goes on meanwhile. All ranks of a group must call it, and
@@ -72,7 +106,7 @@ func (r *run) offer(best bool) error {
 	if err != nil {
 		return fmt.Errorf("snapshot of step %d: %w", r.trainer.step, err)
 	}
-	r.offered, r.savedAt = r.trainer.step, r.Now()
+	r.offered, r.offeredEnd, r.savedAt = r.trainer.step, r.ended(), r.Now()
 	if r.Group.Rank() != 0 {
 		return nil
 	}

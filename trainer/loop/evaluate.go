@@ -13,6 +13,8 @@ type Evaluation struct {
 	Examples int
 	// Accuracy is the share of right tokens, averaged over examples; Exact is the share of wholly right examples.
 	Accuracy, Exact float64
+	// Scores are what the task's own scorer says, if it has one.
+	Scores []dataset.Score
 }
 
 // Prediction is a network's answer to one example.
@@ -22,7 +24,8 @@ type Prediction struct {
 	QHalt float32
 }
 
-// Evaluator runs a network without training it, a batch at a time. All segments run, as the official evaluation does.
+// Evaluator runs a network without training it: a batch at a time with all segments, as the official evaluation does
+// (Predict), or as a [Pass] says.
 type Evaluator struct {
 	network  *Network
 	batch    int
@@ -30,9 +33,11 @@ type Evaluator struct {
 	segments int
 	arrays   map[string]device.Array
 
-	// Memory that every batch uses again: the input "halted", and the logits of one row [seqLen, vocabulary].
+	// Memory that is used again: the input "halted", and the logits of one row [seqLen, vocabulary].
 	halted []int32
 	scores []float32
+	// moved is what a row consists of while it moves to another place in the batch.
+	moved []byte
 }
 
 // NewEvaluator allocates what an evaluation in batches needs.
@@ -45,62 +50,6 @@ func NewEvaluator(n *Network, batch, seqLen, segments int) (*Evaluator, error) {
 		network: n, batch: batch, seqLen: seqLen, segments: segments, arrays: arrays,
 		halted: make([]int32, batch), scores: make([]float32, arrays["logits"].Len()/batch),
 	}, nil
-}
-
-// Run evaluates the first limit examples of a dataset (all of them if limit is 0) in order; visit, if not nil, sees
-// every answer.
-func (e *Evaluator) Run(ctx context.Context, d *dataset.Dataset, limit int, visit func(Prediction)) (Evaluation, error) {
-	var result Evaluation
-	sequence := d.Sequence(e.batch, limit)
-	for draws, rows := sequence.Next(); rows > 0; draws, rows = sequence.Next() {
-		if err := ctx.Err(); err != nil {
-			return Evaluation{}, err
-		}
-		answers, err := e.Predict(ctx, readBatch(d, draws), rows)
-		if err != nil {
-			return Evaluation{}, fmt.Errorf("evaluate the %d examples after %d: %w", rows, result.Examples, err)
-		}
-		for _, p := range answers {
-			result.add(p.tokens())
-			if visit != nil {
-				visit(p)
-			}
-		}
-	}
-	result.average()
-	return result, nil
-}
-
-// average turns sums over examples into means.
-func (v *Evaluation) average() {
-	if v.Examples > 0 {
-		v.Accuracy /= float64(v.Examples)
-		v.Exact /= float64(v.Examples)
-	}
-}
-
-// tokens counts a prediction's labelled tokens, and those of them that are right.
-func (p Prediction) tokens() (labelled, right int) {
-	for i, label := range p.Labels {
-		if label == dataset.IgnoreLabel {
-			continue
-		}
-		labelled++
-		if p.Answer[i] == label {
-			right++
-		}
-	}
-	return labelled, right
-}
-
-// add counts one example; one without labels does not count.
-func (v *Evaluation) add(labelled, right int) {
-	if labelled == 0 {
-		return
-	}
-	v.Examples++
-	v.Accuracy += float64(right) / float64(labelled)
-	v.Exact += one(right == labelled)
 }
 
 // Predict answers the first rows examples of a batch that fills the evaluator.
@@ -157,8 +106,16 @@ func (e *Evaluator) answers(b Batch, rows int) ([]Prediction, error) {
 
 // argmax returns the best token at each of the positions; of equals the first wins.
 func argmax(scores []float32, positions int) []int32 {
-	best, vocabulary := make([]int32, positions), len(scores)/positions
+	best := make([]int32, positions)
+	argmaxInto(best, scores)
+	return best
+}
+
+// argmaxInto is argmax for an answer that has its memory.
+func argmaxInto(best []int32, scores []float32) {
+	vocabulary := len(scores) / len(best)
 	for i := range best {
+		best[i] = 0
 		row := scores[i*vocabulary : (i+1)*vocabulary]
 		for token, s := range row {
 			if s > row[best[i]] {
@@ -166,5 +123,4 @@ func argmax(scores []float32, positions int) []int32 {
 			}
 		}
 	}
-	return best
 }

@@ -41,6 +41,7 @@ type nodes struct {
 	checkpoints func(Checkpoints) Checkpoints
 	shown       func(rank int, r progress.Report)
 	ended       func(rank int)
+	scorer      func() (dataset.Scorer, error)
 }
 
 // observer hears of a rank's steps.
@@ -99,7 +100,7 @@ func (n nodes) rank(rank int, address string) ([]string, error) {
 	}
 	err = Run(ctx, Options{
 		Spec: n.spec, Train: n.data[0], Test: n.data[1], Device: reference.New(), Store: n.store, Now: time.Now, Group: group,
-		Checkpoints: archive, Tracker: trainerprogress.NewTracker(time.Now, o),
+		NewScorer: n.scorer, Checkpoints: archive, Tracker: trainerprogress.NewTracker(time.Now, o),
 	})
 	if n.ended != nil {
 		n.ended(rank)

@@ -208,18 +208,26 @@ func writeInput(bindings map[string]device.Array, name string, x []int32) error 
 
 // gatherPuzzles copies the table's rows of the given puzzles into the program's input.
 func (n *Network) gatherPuzzles(bindings map[string]device.Array, ids []int32) error {
+	for i, id := range ids {
+		if err := n.gatherPuzzle(bindings, i, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gatherPuzzle copies the table's row of a puzzle into a row of the program's input, if the program has one.
+func (n *Network) gatherPuzzle(bindings map[string]device.Array, row int, id int32) error {
 	into, ok := bindings["puzzle"]
 	if !ok {
 		return nil
 	}
-	table, dim := n.parameters[model.PuzzleTable], n.puzzleDim()
-	for i, id := range ids {
-		if err := table.Read(int(id)*dim, n.puzzle); err != nil {
-			return fmt.Errorf("puzzle identifier %d: %w", id, err)
-		}
-		if err := into.Write(i*dim, n.puzzle); err != nil {
-			return fmt.Errorf("puzzle identifier %d: %w", id, err)
-		}
+	dim := len(n.puzzle) / device.Float32.Size()
+	if err := n.parameters[model.PuzzleTable].Read(int(id)*dim, n.puzzle); err != nil {
+		return fmt.Errorf("puzzle identifier %d: %w", id, err)
+	}
+	if err := into.Write(row*dim, n.puzzle); err != nil {
+		return fmt.Errorf("puzzle identifier %d: %w", id, err)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Options: o, plan: p, best: -1, evaluated: -1, offered: -1, attempt: progress.ResumeJournal(nil, 0)}
+	r := &run{Options: o, plan: p, standing: standing{best: -1}, evaluated: -1, offered: -1, attempt: progress.ResumeJournal(nil, 0)}
 	r.watch = newStopwatch(o.Now, o.Tracker.Spent)
 	if r.network, err = NewNetwork(o.Device, m, true); err != nil {
 		return nil, err
@@ -78,21 +78,6 @@ func newSampled(spec *v1alpha1.HRMTrainingJobSpec, d *dataset.Dataset) (Source, 
 		return nil, fmt.Errorf("%w: %w", ErrConfiguration, err)
 	}
 	return &sampled{data: d, sampler: sampler, batch: newBatch(int(spec.Training.GlobalBatchSize), d.SeqLen)}, nil
-}
-
-// prepareEvaluation allocates the evaluator, if there is something to evaluate on.
-func (r *run) prepareEvaluation() (err error) {
-	if r.Test == nil || r.Test.Examples() == 0 {
-		r.Test = nil
-		return nil
-	}
-	if n := r.Spec.Evaluation.MaxExamples; n != nil {
-		r.testLimit = int(*n)
-	}
-	// No larger than what a rank trains on: an evaluation can only be interrupted between its batches.
-	batch := min(r.trainer.rows(), evaluationBatch, r.Test.Examples())
-	r.evaluator, err = NewEvaluator(r.network, batch, r.Test.SeqLen, int(r.Spec.Model.ACT.MaxSteps))
-	return err
 }
 
 // resume goes on from the store's last checkpoint; without one the weights are drawn and training begins. Rank 0 reads
@@ -146,7 +131,7 @@ func (r *run) restore(ctx context.Context, state *State, from apiprogress.Checkp
 	if err := r.restoreScalars(state.Scalars); err != nil {
 		return fmt.Errorf("go on from %s: %w", from.URI, err)
 	}
-	r.offered = state.Step
+	r.offered, r.offeredEnd = state.Step, state.Scalars[scalarFinished] == Recipe(r.Spec)
 	if r.Group.Rank() != 0 {
 		return nil
 	}

@@ -36,6 +36,8 @@ type Finished struct {
 	Checkpoint apiprogress.Checkpoint
 	// EvalExactAccuracy is the last evaluation's, nil if there was none.
 	EvalExactAccuracy *float64
+	// Early says why it ended before its last step; empty if it did not.
+	Early string
 }
 
 // FindFinished returns the end of the job's run if the store holds it, nil if there is something left to train. A process
@@ -50,7 +52,7 @@ func FindFinished(ctx context.Context, store objectstore.Store, s *v1alpha1.HRMT
 		// Whether it can be trusted is for the run to say.
 		return nil, ctx.Err()
 	}
-	f := &Finished{Checkpoint: apiprogress.Checkpoint{URI: store.URI(ref.Folder), Step: ref.Step, Time: ref.Time}}
+	f := &Finished{Checkpoint: apiprogress.Checkpoint{URI: store.URI(ref.Folder), Step: ref.Step, Time: ref.Time}, Early: scalars[scalarEarly]}
 	if evaluated, err := strconv.ParseInt(scalars[scalarEvaluated], 10, 64); err == nil && evaluated >= 0 {
 		exact, err := strconv.ParseFloat(scalars[scalarLast], 64)
 		if err != nil {

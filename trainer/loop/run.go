@@ -35,7 +35,10 @@ type Options struct {
 	Spec *v1alpha1.HRMTrainingJobSpec
 	// Train and Test are the dataset's halves; Test may be nil.
 	Train, Test *dataset.Dataset
-	Device      device.Device
+	// NewScorer makes what judges the answers to one evaluation of Test by the task's rules; nil, or what returns nil, has
+	// nothing to add to exact and token accuracy.
+	NewScorer func() (dataset.Scorer, error)
+	Device    device.Device
 	// Group is the processes that train together; nil means this one alone. Store, Checkpoints and the journal are those of
 	// rank 0; the other ranks need none.
 	Group collective.Group
@@ -63,16 +66,18 @@ type run struct {
 	network   *Network
 	evaluator *Evaluator
 	testLimit int
+	scored    bool // evaluations have a scorer
 	saver     *saver
 	journal   *progress.Journal
 	attempt   *progress.Journal // the lines of this attempt only
 	watch     *stopwatch
 
-	last      float64 // the exact accuracy of the last evaluation
-	best      float64 // the best one, -1 before the first
-	evaluated int64   // the step of the last evaluation
-	offered   int64   // the step of the last snapshot
-	savedAt   time.Time
+	last       float64 // the exact accuracy of the last evaluation
+	standing   standing
+	evaluated  int64 // the step of the last evaluation
+	offered    int64 // the step of the last snapshot
+	offeredEnd bool  // it is the end of the run
+	savedAt    time.Time
 }
 
 // Run trains until the last step, saving and evaluating on the way. When ctx ends it finishes the step it is in, saves,
@@ -125,7 +130,7 @@ func (r *run) train(ctx context.Context) error {
 				return r.abort(err)
 			}
 		}
-		if step >= r.plan.total {
+		if step >= r.plan.total || r.outOfPatience() {
 			return r.finish(ctx)
 		}
 		if err := r.step(); err != nil {
@@ -197,38 +202,11 @@ func (t *Trainer) record() progress.Record {
 	}
 }
 
-// evaluateIfDue measures the network where the plan says so, and saves it if it has never been better. An evaluation
-// that is interrupted leaves everything as it was.
-func (r *run) evaluateIfDue(ctx context.Context) error {
-	step := r.trainer.step
-	if r.evaluated == step || !r.plan.evaluateAfter(step) || r.Test == nil {
-		return nil
-	}
-	result, whole, err := evaluateTogether(ctx, r.Group, r.evaluator, r.Test, r.testLimit)
-	r.watch.lap(partEvaluation)
-	if err != nil {
-		return fmt.Errorf("evaluation after step %d: %w", step, err)
-	}
-	if !whole {
-		return nil
-	}
-	r.evaluated, r.last = step, result.Exact
-	r.Tracker.Evaluated(result.Exact)
-	r.Tracker.Note(fmt.Sprintf("step %d: %.1f%% of %d held-out examples wholly right, %.1f%% of their tokens",
-		step, 100*result.Exact, result.Examples, 100*result.Accuracy))
-	err = r.write(progress.Record{
-		Step: step, Epoch: r.plan.epoch(step), Time: r.Now().UTC(),
-		EvalAccuracy: &result.Accuracy, EvalExactAccuracy: &result.Exact, EvalExamples: result.Examples,
-	})
-	if err != nil || result.Exact <= r.best {
-		return err
-	}
-	r.best = result.Exact
-	return r.offer(true)
-}
-
 // saveDue says whether a checkpoint is due, by steps or by the clock.
 func (r *run) saveDue(step int64) bool {
+	if r.ended() && !r.offeredEnd {
+		return true
+	}
 	if step == r.offered {
 		return false
 	}
@@ -239,6 +217,10 @@ func (r *run) saveDue(step int64) bool {
 // finish waits until the last checkpoint is saved, at every rank: if one ended before, and rank 0 were then lost, the
 // rest of the group would wait for it in vain.
 func (r *run) finish(ctx context.Context) error {
+	if reason := r.earlyEnd(); reason != "" {
+		r.Tracker.Note(fmt.Sprintf("training ends at step %d of %d: %s", r.trainer.step, r.plan.total, reason))
+		r.Tracker.EndedEarly(reason)
+	}
 	r.Tracker.Phase(apiprogress.Saving)
 	defer r.watch.lap(partCheckpoint)
 	if r.Group.Rank() != 0 {

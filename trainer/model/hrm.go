@@ -138,6 +138,27 @@ func (h *hrm) qHead(zH *gorgonia.Node) *gorgonia.Node {
 	return h.QHead(zH, h.parameters["q_head.weight"], h.parameters["q_head.bias"])
 }
 
+// begin declares the inputs of a segment: the states, reset where the row had halted, the embedded input, and the row of
+// the puzzle table, which is nil without a prefix.
+func (h *hrm) begin() (zH, zL, e, puzzle *gorgonia.Node) {
+	m := h.model
+	d, s, prefix := int(m.Spec.HiddenSize), m.Shape.SeqLen, m.Prefix()
+	tokens := h.Input("tokens", graph.Int, s)
+	if prefix > 0 {
+		puzzle = h.Input("puzzle", graph.Float, m.Spec.PuzzleEmbedding())
+	}
+	halted := h.Input("halted", graph.Int)
+	zH = h.Reset(h.Input("zH", graph.Activation, prefix+s, d), h.parameters[HInit], halted)
+	zL = h.Reset(h.Input("zL", graph.Activation, prefix+s, d), h.parameters[LInit], halted)
+	e = h.Embed(tokens, h.parameters["embed_tokens.embedding_weight"], puzzle, h.parameters[positionTable], prefix)
+	return zH, zL, e, puzzle
+}
+
+// decode predicts the tokens: logits [S,V].
+func (h *hrm) decode(zH *gorgonia.Node) *gorgonia.Node {
+	return h.DropPrefix(h.Linear(zH, h.parameters["lm_head.weight"]), h.model.Prefix())
+}
+
 // forward is what training and evaluation share.
 type forward struct {
 	labels, puzzle, e, zH, zL, logits, q, lm, stats *gorgonia.Node
@@ -145,19 +166,11 @@ type forward struct {
 
 func (h *hrm) forward() forward {
 	m := h.model
-	d, s, prefix := int(m.Spec.HiddenSize), m.Shape.SeqLen, m.Prefix()
-	var f forward
-	tokens := h.Input("tokens", graph.Int, s)
-	f.labels = h.Input("labels", graph.Int, s)
-	if prefix > 0 {
-		f.puzzle = h.Input("puzzle", graph.Float, m.Spec.PuzzleEmbedding())
-	}
-	halted := h.Input("halted", graph.Int)
-	zH := h.Reset(h.Input("zH", graph.Activation, prefix+s, d), h.parameters[HInit], halted)
-	zL := h.Reset(h.Input("zL", graph.Activation, prefix+s, d), h.parameters[LInit], halted)
-	f.e = h.Embed(tokens, h.parameters["embed_tokens.embedding_weight"], f.puzzle, h.parameters[positionTable], prefix)
+	f := forward{labels: h.Input("labels", graph.Int, m.Shape.SeqLen)}
+	zH, zL, e, puzzle := h.begin()
+	f.e, f.puzzle = e, puzzle
 	f.zH, f.zL = h.segment(zH, zL, f.e)
-	f.logits = h.DropPrefix(h.Linear(f.zH, h.parameters["lm_head.weight"]), prefix)
+	f.logits = h.decode(f.zH)
 	f.q = h.qHead(f.zH)
 	kind := device.Stablemax
 	if m.Spec.Loss == v1alpha1.LossSoftmax {

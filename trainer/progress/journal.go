@@ -40,6 +40,8 @@ type Record struct {
 	EvalAccuracy      *float64 `json:"evalAccuracy,omitempty"`
 	EvalExactAccuracy *float64 `json:"evalExactAccuracy,omitempty"`
 	EvalExamples      int      `json:"evalExamples,omitempty"`
+	// EvalScores are the task's own figures, by name.
+	EvalScores map[string]float64 `json:"evalScores,omitempty"`
 }
 
 // Journal collects the lines of metrics.jsonl. A bucket cannot append, so the whole of it is written with every

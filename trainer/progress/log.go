@@ -46,7 +46,7 @@ func (l *logLines) Show(r progress.Report) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	last := r.TotalSteps > 0 && r.Step == r.TotalSteps && r.Phase == progress.Done
+	last := r.Phase == progress.Done && r.Phase != l.phase
 	if settled := r.Phase == l.phase || r.Phase == progress.Saving || l.phase == progress.Saving; settled && now.Sub(l.said) < l.every && !last {
 		return
 	}

@@ -110,10 +110,17 @@ func (t *Tracker) Place(job string, attempt, nodes int) {
 	t.report.Job, t.report.Attempt, t.report.Nodes = job, int32(attempt), nodes
 }
 
-// Finished records that the run had come to its end before this process began.
-func (t *Tracker) Finished(c progress.Checkpoint, evalExact *float64) {
+// EndedEarly says why a run ends before its last step.
+func (t *Tracker) EndedEarly(reason string) {
+	t.change(func(r *progress.Report) { r.EndedEarly, r.EstimatedCompletion = reason, nil })
+}
+
+// Finished records that the run had come to its end before this process began; early says why it ended before its last
+// step, if it did.
+func (t *Tracker) Finished(c progress.Checkpoint, evalExact *float64, early string) {
 	t.change(func(r *progress.Report) {
 		r.Step, r.TotalSteps, r.LastCheckpoint, r.EvalExactAccuracy, r.Phase = c.Step, c.Step, &c, evalExact, progress.Done
+		r.EndedEarly = early
 	})
 }
 
