@@ -117,9 +117,11 @@ func (d *DatasetSpec) validate(path *field.Path) error {
 	sudoku := d.Task == TaskSudoku
 	fraction := decimal(d.TestFraction, 0, 1, path.Child("testFraction"))
 	fraction.holds = fraction.holds && d.TestFraction != "1" && d.TestFraction != "1.0"
-	return check(
+	err := check(
 		rule{sudoku || d.Task == TaskMaze || d.Task == TaskARC || d.Task == TaskCustom, path.Child("task"), fmt.Sprintf("%q does not exist; use Sudoku, Maze, ARC or Custom", d.Task)},
-		rule{d.Source.URI != "", path.Child("source", "uri"), "is required: s3://bucket/key, https://… or a path"},
+		rule{d.Source.URI != "" || d.Maze != nil, path.Child("source", "uri"), "is required: s3://bucket/key, https://… or a path"},
+		rule{d.Maze == nil || d.Task == TaskMaze, path.Child("maze"), "is only for task Maze: remove it"},
+		rule{d.Maze == nil || d.Source.URI == "", path.Child("maze"), "and source exclude each other: read mazes, or generate them"},
 		fraction,
 		atLeast(d.Subsample, 1, path.Child("subsample")),
 		between(d.Augmentations, 0, 100000, path.Child("augmentations")),
@@ -127,6 +129,17 @@ func (d *DatasetSpec) validate(path *field.Path) error {
 		rule{d.MaxBlanks == nil || *d.MaxBlanks >= 20 && *d.MaxBlanks <= 64, path.Child("maxBlanks"), "must be from 20 to 64"},
 		rule{d.MinRating == nil || sudoku, path.Child("minRating"), "is only for task Sudoku: remove it"},
 		between(d.Seed, 0, math.MaxInt64, path.Child("seed")),
+	)
+	return errors.Join(err, d.Maze.validate(path.Child("maze")))
+}
+
+func (m *MazeSpec) validate(path *field.Path) error {
+	if m == nil {
+		return nil
+	}
+	return check(
+		between(m.Size, 5, 64, path.Child("size")), between(m.MinPathLength, 1, 4096, path.Child("minPathLength")),
+		between(m.Count, 2, 1_000_000, path.Child("count")),
 	)
 }
 

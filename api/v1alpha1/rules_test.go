@@ -131,6 +131,11 @@ var contradictions = []struct {
 	{"evaluation.everySteps=5;evaluation.everyEpochs=5", "exclude each other"},
 	{"dataset.task=Maze;dataset.maxBlanks=30", "only for task Sudoku"},
 	{"dataset.task=ARC;dataset.minRating=3", "only for task Sudoku"},
+	{"dataset.maze.size=10", "only for task Maze"},
+	{"dataset.task=Maze;dataset.maze.size=10", "exclude each other"},
+	{"dataset.task=Maze;dataset.maze.size=65", "spec.dataset.maze.size"},
+	{"dataset.task=Maze;dataset.maze.minPathLength=5000", "spec.dataset.maze.minPathLength"},
+	{"dataset.task=Maze;dataset.maze.count=1", "spec.dataset.maze.count"},
 }
 
 func TestTheApiserverRefusesContradictions(t *testing.T) {
