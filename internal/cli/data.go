@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) dataCommand() *cobra.Command {
-	return group("data", "Build and inspect datasets", group("build", "Build a dataset", a.buildSudokuCommand(), a.buildMazeCommand()), a.inspectCommand(), a.sampleCommand())
+	return group("data", "Build and inspect datasets", group("build", "Build a dataset", a.buildSudokuCommand(), a.buildMazeCommand(), a.buildCustomCommand()), a.inspectCommand(), a.sampleCommand())
 }
 
 func (a *app) buildSudokuCommand() *cobra.Command {

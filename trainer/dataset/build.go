@@ -15,6 +15,7 @@ import (
 	"strconv"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/custom"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/maze"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
 )
@@ -50,6 +51,7 @@ type task struct {
 var tasks = map[v1alpha1.Task]task{
 	v1alpha1.TaskSudoku: {sudoku.MaxBytes, (*fetcher).fetchTable, buildSudoku},
 	v1alpha1.TaskMaze:   {maze.MaxBytes, (*fetcher).fetchMazes, buildMaze},
+	v1alpha1.TaskCustom: {custom.MaxBytes, (*fetcher).fetchCustom, buildCustom},
 }
 
 // building is a build in progress.
