@@ -300,7 +300,8 @@ type DatasetSpec struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	Subsample *int32 `json:"subsample,omitempty"`
-	// augmentations is the number of variants made of each original, besides itself.
+	// augmentations is the number of variants made of each original, besides itself. A maze has 7, turned and mirrored:
+	// any number above 0 makes all of them.
 	// +optional
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0

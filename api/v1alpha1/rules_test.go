@@ -144,6 +144,11 @@ var contradictions = []struct {
 	{"dataset.source.additionalURIs=[s3://puzzles/more]", "only for task ARC"},
 	{"evaluation.metric=Loss", "spec.evaluation.metric"},
 	{"evaluation.patience=0", "spec.evaluation.patience"},
+	{"dataset.maze.size=10", "only for task Maze"},
+	{"dataset.task=Maze;dataset.maze.size=10", "exclude each other"},
+	{"dataset.task=Maze;dataset.maze.size=65", "spec.dataset.maze.size"},
+	{"dataset.task=Maze;dataset.maze.minPathLength=5000", "spec.dataset.maze.minPathLength"},
+	{"dataset.task=Maze;dataset.maze.count=1", "spec.dataset.maze.count"},
 }
 
 func TestTheApiserverRefusesContradictions(t *testing.T) {

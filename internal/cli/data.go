@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,8 @@ import (
 )
 
 func (a *app) dataCommand() *cobra.Command {
-	return group("data", "Build and inspect datasets", group("build", "Build a dataset", a.buildSudokuCommand(), a.buildSudokuHardCommand()),
+	return group("data", "Build and inspect datasets",
+		group("build", "Build a dataset", a.buildSudokuCommand(), a.buildSudokuHardCommand(), a.buildMazeCommand(), a.buildCustomCommand()),
 		a.inspectCommand(), a.rateCommand(), a.sampleCommand())
 }
 
@@ -44,13 +46,14 @@ func prepareDataset(ctx context.Context, job *v1alpha1.HRMTrainingJob, f trainFl
 	if err != nil {
 		return halves{}, err
 	}
-	dir, uri, hit, err := dataset.Cached(ctx, store, "", job.Spec.Dataset, sourcesOf(ctx, s3), filepath.Join(f.scratch, "hrm"), nil)
+	show := seldom(10*time.Second, time.Now, tracker.Note)
+	dir, uri, hit, err := dataset.Cached(ctx, store, "", job.Spec.Dataset, sourcesOf(ctx, s3), filepath.Join(f.scratch, "hrm"), show)
 	if objectstore.DiskFull(err) && !errors.Is(err, objectstore.ErrFull) {
 		return halves{}, fmt.Errorf("dataset of %s: no space is left in %s: give the pod more scratch space (ephemeral-storage in spec.template.resources), or name a roomier directory with --scratch: %w",
-			job.Spec.Dataset.Source.URI, f.scratch, err)
+			originOf(job.Spec.Dataset), f.scratch, err)
 	}
 	if err != nil {
-		return halves{}, fmt.Errorf("dataset of %s: %w", job.Spec.Dataset.Source.URI, err)
+		return halves{}, fmt.Errorf("dataset of %s: %w", originOf(job.Spec.Dataset), err)
 	}
 	how := "built"
 	if hit {
@@ -59,6 +62,14 @@ func prepareDataset(ctx context.Context, job *v1alpha1.HRMTrainingJob, f trainFl
 	tracker.Note(fmt.Sprintf("dataset %s: %s", how, uri))
 	tracker.Dataset(uri)
 	return loadHalves(dir)
+}
+
+// originOf says where a dataset comes from.
+func originOf(spec v1alpha1.DatasetSpec) string {
+	if spec.Maze != nil {
+		return "generated mazes"
+	}
+	return spec.Source.URI
 }
 
 func loadHalves(dir string) (h halves, err error) {

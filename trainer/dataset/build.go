@@ -15,6 +15,8 @@ import (
 	"strconv"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/custom"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/maze"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
 )
 
@@ -25,6 +27,7 @@ const recipeVersion = 2
 type Summary struct {
 	SourceSHA256  string `json:"sourceSHA256"`
 	Read          int    `json:"read"`
+	Grids         int    `json:"grids,omitempty"` // that mazes were looked for in
 	Duplicates    int    `json:"duplicates"`
 	Related       int    `json:"related"`
 	TrainGroups   int    `json:"trainGroups"`
@@ -61,6 +64,8 @@ type task struct {
 
 var tasks = map[v1alpha1.Task]task{
 	v1alpha1.TaskSudoku: {sudoku.MaxBytes, (*fetcher).fetchTable, buildSudoku},
+	v1alpha1.TaskMaze:   {maze.MaxBytes, (*fetcher).fetchMazes, buildMaze},
+	v1alpha1.TaskCustom: {custom.MaxBytes, (*fetcher).fetchCustom, buildCustom},
 }
 
 // recipes are the tasks' datasets that come from several collections.

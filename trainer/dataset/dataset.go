@@ -44,6 +44,9 @@ type Metadata struct {
 	MeanPuzzleExamples   float64  `json:"mean_puzzle_examples"`
 	TotalPuzzles         int      `json:"total_puzzles"`
 	Sets                 []string `json:"sets"`
+	// GridHeight and GridWidth say how examples are drawn, where a task does not know it; the official loader ignores them.
+	GridHeight int `json:"grid_height,omitempty"`
+	GridWidth  int `json:"grid_width,omitempty"`
 }
 
 // Dataset is one split in memory. It is not changed after loading.
@@ -178,6 +181,8 @@ func (l loader) metadata(m *Metadata) error {
 			return l.bad(name, "vocab_size is %d: expected 1 to 16777216", m.VocabSize)
 		case m.NumPuzzleIdentifiers < 1 || m.NumPuzzleIdentifiers > 1<<24:
 			return l.bad(name, "num_puzzle_identifiers is %d: expected 1, the blank one, to 16777216", m.NumPuzzleIdentifiers)
+		case (m.GridHeight != 0 || m.GridWidth != 0) && (m.GridHeight < 1 || m.GridWidth < 1 || m.GridHeight > m.SeqLen || m.GridHeight*m.GridWidth != m.SeqLen):
+			return l.bad(name, "grid_height %d and grid_width %d don't make seq_len %d: correct them, or leave them out", m.GridHeight, m.GridWidth, m.SeqLen)
 		case m.PadID < 0 || int(m.PadID) >= m.VocabSize:
 			return l.bad(name, "pad_id is %d, outside the vocabulary of %d", m.PadID, m.VocabSize)
 		case m.BlankIdentifierID < 0 || int(m.BlankIdentifierID) >= m.NumPuzzleIdentifiers:

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/custom"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/maze"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
 )
 
@@ -31,6 +33,12 @@ type Verdict struct {
 func RulesOf(task v1alpha1.Task, m *Metadata) Rules {
 	if task == v1alpha1.TaskSudoku && m.SeqLen == sudoku.Cells && m.VocabSize == sudoku.VocabSize {
 		return sudokuRules{}
+	}
+	if size := maze.SizeOf(m.SeqLen); task == v1alpha1.TaskMaze && size > 0 && m.VocabSize == maze.VocabSize {
+		return mazeRules{size}
+	}
+	if task == v1alpha1.TaskCustom && m.GridHeight > 0 {
+		return customRules{custom.Shape{Height: m.GridHeight, Width: m.GridWidth, VocabSize: m.VocabSize}}
 	}
 	return tokenRules{}
 }

@@ -24,12 +24,14 @@ type Score struct {
 }
 
 // scorers make the scorer of a task for a split that was loaded from dir, which may hold more than the official arrays.
-var scorers = map[v1alpha1.Task]func(d *Dataset, dir string) (Scorer, error){}
+var scorers = map[v1alpha1.Task]func(d *Dataset, dir string) (Scorer, error){
+	v1alpha1.TaskMaze: newMazeScorer,
+}
 
 // NewScorer returns the scorer of a task for a split of the dataset in dir; nil for a task that has none.
 func NewScorer(task v1alpha1.Task, d *Dataset, dir string) (Scorer, error) {
-	if make, ok := scorers[task]; ok {
-		return make(d, dir)
+	if construct, ok := scorers[task]; ok {
+		return construct(d, dir)
 	}
 	return nil, nil
 }

@@ -13,6 +13,8 @@ import (
 type Arrays struct {
 	Metadata       Metadata
 	Inputs, Labels []uint8 // [N, SeqLen]
+	// WideInputs and WideLabels take their place where the vocabulary does not fit into bytes.
+	WideInputs, WideLabels []int32
 	// Identifiers has one element per puzzle; Puzzles and Groups are offsets that begin with 0.
 	Identifiers, Puzzles, Groups []int32
 	// Ratings says how hard each example is, or UnknownRating. Not every task has them.
@@ -25,17 +27,26 @@ func WriteSplit(dir, split string, a Arrays) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	boards := []int{len(a.Inputs) / a.Metadata.SeqLen, a.Metadata.SeqLen}
 	set := a.Metadata.Sets[0]
 	return errors.Join(
-		writeFile(filepath.Join(dir, arrayFile(set, "inputs")), func(w io.Writer) error { return WriteNPY(w, boards, a.Inputs) }),
-		writeFile(filepath.Join(dir, arrayFile(set, "labels")), func(w io.Writer) error { return WriteNPY(w, boards, a.Labels) }),
+		writeTokens(filepath.Join(dir, arrayFile(set, "inputs")), a.Metadata.SeqLen, a.Inputs, a.WideInputs),
+		writeTokens(filepath.Join(dir, arrayFile(set, "labels")), a.Metadata.SeqLen, a.Labels, a.WideLabels),
 		writeVector(filepath.Join(dir, arrayFile(set, "puzzle_identifiers")), a.Identifiers),
 		writeVector(filepath.Join(dir, arrayFile(set, "puzzle_indices")), a.Puzzles),
 		writeVector(filepath.Join(dir, arrayFile(set, "group_indices")), a.Groups),
 		writeRatings(filepath.Join(dir, arrayFile(set, ratingsField)), a.Ratings),
 		writeJSON(filepath.Join(dir, "dataset.json"), a.Metadata),
 	)
+}
+
+// writeTokens writes [N, length] tokens: the wide ones if there are any.
+func writeTokens(name string, length int, narrow []uint8, wide []int32) error {
+	return writeFile(name, func(w io.Writer) error {
+		if wide != nil {
+			return WriteNPY(w, []int{len(wide) / length, length}, wide)
+		}
+		return WriteNPY(w, []int{len(narrow) / length, length}, narrow)
+	})
 }
 
 func writeVector(name string, v []int32) error {
