@@ -15,7 +15,7 @@ import (
 )
 
 func (a *app) dataCommand() *cobra.Command {
-	return group("data", "Build and inspect datasets", group("build", "Build a dataset", a.buildSudokuCommand()), a.inspectCommand(), a.sampleCommand())
+	return group("data", "Build and inspect datasets", group("build", "Build a dataset", a.buildSudokuCommand(), a.buildARCCommand()), a.inspectCommand(), a.sampleCommand())
 }
 
 func (a *app) buildSudokuCommand() *cobra.Command {

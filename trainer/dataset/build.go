@@ -15,6 +15,7 @@ import (
 	"strconv"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/arc"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
 )
 
@@ -30,6 +31,9 @@ type Summary struct {
 	TrainGroups   int    `json:"trainGroups"`
 	TrainExamples int    `json:"trainExamples"`
 	TestExamples  int    `json:"testExamples"`
+	// Identifiers and Sets are only counted for tasks whose puzzles have names.
+	Identifiers int          `json:"identifiers,omitempty"`
+	Sets        []SetSummary `json:"sets,omitempty"`
 }
 
 // Progress is told how far a stage of the work is. It may be called from several goroutines.
@@ -47,6 +51,7 @@ type task struct {
 
 var tasks = map[v1alpha1.Task]task{
 	v1alpha1.TaskSudoku: {sudoku.MaxBytes, (*fetcher).fetchTable, buildSudoku},
+	v1alpha1.TaskARC:    {arc.MaxBytes, (*fetcher).fetchARC, buildARC},
 }
 
 // building is a build in progress.
@@ -82,8 +87,12 @@ func fetch(ctx context.Context, spec v1alpha1.DatasetSpec, files Files, dir stri
 		return source{}, err
 	}
 	f := fetcher{files: files, dir: dir, maxBytes: t.maxBytes}
-	err = t.fetch(&f, ctx, spec.Source.URI)
-	return f.fetched, err
+	for _, uri := range append([]string{spec.Source.URI}, spec.Source.AdditionalURIs...) {
+		if err := t.fetch(&f, ctx, uri); err != nil {
+			return source{}, err
+		}
+	}
+	return f.fetched, nil
 }
 
 func taskOf(spec v1alpha1.DatasetSpec) (task, error) {

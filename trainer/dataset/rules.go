@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/arc"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
 )
 
@@ -31,6 +32,9 @@ type Verdict struct {
 func RulesOf(task v1alpha1.Task, m *Metadata) Rules {
 	if task == v1alpha1.TaskSudoku && m.SeqLen == sudoku.Cells && m.VocabSize == sudoku.VocabSize {
 		return sudokuRules{}
+	}
+	if task == v1alpha1.TaskARC && m.SeqLen == arc.SeqLen && m.VocabSize == arc.VocabSize {
+		return arcRules{}
 	}
 	return tokenRules{}
 }

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset"
+	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
+)
+
+func (a *app) buildARCCommand() *cobra.Command {
+	var spec v1alpha1.DatasetSpec
+	var out, testFraction string
+	var subsample int32
+	var store storeFlags
+	c := &cobra.Command{
+		Use:   "arc --source URI --out DIR",
+		Short: "Build a dataset of ARC tasks",
+		Long: `arc builds a dataset in the official layout from ARC tasks: a folder with a file for each task, as in the repositories of
+ARC-AGI and ConceptARC, or with Kaggle's combined files (…_challenges.json and …_solutions.json), plain or gzip, on a disk or
+in a bucket. A set is named after the folder of its tasks, or after the part of a combined file's name before _challenges.
+
+The sets evaluation and test (possibly with a number) are held out: their demonstrations are trained on, their test pairs are
+not. Of all other sets both are trained on. Some of the sets in a folder are chosen with # after it.`,
+		Example: `  hrm data build arc --source ./ARC-AGI/data --add ./ConceptARC/corpus --augmentations 1000 --out ./arc-1
+  hrm data build arc --source ./kaggle#training2,evaluation2 --augmentations 1000 --out ./arc-2
+  hrm data build arc --source s3://puzzles/arc#training,evaluation --endpoint https://s3.example.org --out ./arc-1`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if spec.Source.URI == "" || out == "" {
+				return usageError{errors.New("--source and --out are both needed")}
+			}
+			if spec.Augmentations < 0 || spec.Augmentations > maxAugmentations {
+				return usageError{fmt.Errorf("--augmentations is %d: it must be from 0 to %d", spec.Augmentations, maxAugmentations)}
+			}
+			spec.Task, spec.TestFraction = v1alpha1.TaskARC, v1alpha1.Decimal(testFraction)
+			if c.Flags().Changed("subsample") {
+				if subsample < 1 {
+					return usageError{fmt.Errorf("--subsample is %d: it must be at least 1", subsample)}
+				}
+				spec.Subsample = &subsample
+			}
+			s3, err := store.config()
+			if err != nil {
+				return err
+			}
+			return a.buildARC(c.Context(), spec, s3, out)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&spec.Source.URI, "source", "", "tasks: a folder or a file, on a disk or s3://bucket/key, with #set,set to choose")
+	flags.StringArrayVar(&spec.Source.AdditionalURIs, "add", nil, "another collection of tasks; may be repeated")
+	flags.StringVar(&out, "out", "", "directory for the dataset")
+	flags.Int32Var(&spec.Augmentations, "augmentations", 0, "variants made of each task, besides itself")
+	flags.Int32Var(&subsample, "subsample", 0, "number of tasks, drawn at random; all if not set")
+	flags.StringVar(&testFraction, "test-fraction", "0.1", "share of the tasks that is held out, where no set is for evaluation")
+	flags.Int64Var(&spec.Seed, "seed", 0, "seed of the augmentations, the subsample and the split")
+	store.addBucket(c)
+	return c
+}
+
+// maxAugmentations is what a job may ask for.
+const maxAugmentations = 100_000
+
+func (a *app) buildARC(ctx context.Context, spec v1alpha1.DatasetSpec, s3 objectstore.S3Config, out string) error {
+	stages := newStageLine(a.err)
+	s, err := dataset.Build(ctx, spec, sourcesOf(ctx, s3), out, stages.show)
+	stages.close()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "%-12s %8s %10s %12s %12s\n", "set", "tasks", "puzzles", "to train on", "held out")
+	total := dataset.SetSummary{Name: "all"}
+	for _, set := range s.Sets {
+		printSet(a, set)
+		total.Tasks += set.Tasks
+		total.Puzzles += set.Puzzles
+	}
+	total.TrainExamples, total.TestExamples = s.TrainExamples, s.TestExamples
+	printSet(a, total)
+	_, err = fmt.Fprintf(a.out, "%s: %d tasks read, %d of them twice; %d identifiers\n", out, s.Read, s.Duplicates, s.Identifiers)
+	return err
+}
+
+func printSet(a *app, s dataset.SetSummary) {
+	fmt.Fprintf(a.out, "%-12s %8d %10d %12d %12d\n", s.Name, s.Tasks, s.Puzzles, s.TrainExamples, s.TestExamples)
+}
