@@ -67,9 +67,9 @@ not. Of all other sets both are trained on. Some of the sets in a folder are cho
 const maxAugmentations = 100_000
 
 func (a *app) buildARC(ctx context.Context, spec v1alpha1.DatasetSpec, s3 objectstore.S3Config, out string) error {
-	stages := newStageLine(a.err)
-	s, err := dataset.Build(ctx, spec, sourcesOf(ctx, s3), out, stages.show)
-	stages.close()
+	show, done := a.buildProgress()
+	s, err := dataset.Build(ctx, spec, sourcesOf(ctx, s3), out, show)
+	done()
 	if err != nil {
 		return err
 	}

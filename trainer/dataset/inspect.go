@@ -3,8 +3,6 @@ package dataset
 import (
 	"fmt"
 	"strings"
-
-	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
 )
 
 // Report describes a dataset for people.
@@ -23,7 +21,7 @@ func Inspect(dir string) (Report, error) {
 	return Report{dir, train, test}, err
 }
 
-// String lists counts, vocabulary and lengths, and draws the first example of each split if it is a Sudoku.
+// String lists counts, vocabulary and lengths, and draws the first training example.
 func (r Report) String() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%s\n\n%-6s %10s %10s %10s %8s %6s %12s\n", r.Dir, "split", "groups", "puzzles", "examples", "length", "vocab", "identifiers")
@@ -37,15 +35,8 @@ func (r Report) String() string {
 	}
 	if d := r.Train; d.Examples() > 0 {
 		inputs, labels := d.Example(0)
-		fmt.Fprintf(&s, "\nfirst training example\n%s\nits labels\n%s", DrawBoard(inputs), DrawBoard(labels))
+		rules := rulesFor(&d.Metadata)
+		fmt.Fprintf(&s, "\nfirst training example\n%s\nits labels\n%s", rules.Draw(inputs, false), rules.Draw(labels, false))
 	}
 	return s.String()
-}
-
-// DrawBoard draws tokens as text: as a board if they are as many as a Sudoku has cells, otherwise as a list.
-func DrawBoard(tokens []int32) string {
-	if len(tokens) == sudoku.Cells {
-		return sudoku.FromTokens(tokens).Draw()
-	}
-	return fmt.Sprintln(tokens)
 }

@@ -39,6 +39,16 @@ func RulesOf(task v1alpha1.Task, m *Metadata) Rules {
 	return tokenRules{}
 }
 
+// rulesFor returns the rules of the task that a dataset looks like: the official layout does not name it.
+func rulesFor(m *Metadata) Rules {
+	for _, task := range []v1alpha1.Task{v1alpha1.TaskSudoku, v1alpha1.TaskMaze, v1alpha1.TaskARC} {
+		if rules := RulesOf(task, m); rules != (tokenRules{}) {
+			return rules
+		}
+	}
+	return tokenRules{}
+}
+
 type sudokuRules struct{}
 
 func (sudokuRules) Parse(text string) ([]int32, error) {

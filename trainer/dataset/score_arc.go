@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/arc"
@@ -131,18 +130,3 @@ func (s *arcScorer) Scores() []Score {
 
 // WriteSubmission implements SubmissionWriter.
 func (s *arcScorer) WriteSubmission(w io.Writer) error { return s.election.WriteSubmission(w) }
-
-type arcRules struct{}
-
-func (arcRules) Parse(text string) ([]int32, error) {
-	g, err := arc.ParseGrid(strings.TrimSpace(text))
-	if err != nil {
-		return nil, fmt.Errorf("grid: %w", err)
-	}
-	return g.Tokens(), nil
-}
-
-func (arcRules) Draw(tokens []int32, colour bool) string { return arc.Draw(tokens, colour) }
-
-// Check knows nothing: what the rule of a task is, is the question.
-func (arcRules) Check(_, _ []int32) Verdict { return Verdict{} }

@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/hrm-operator/hrm-operator/trainer/dataset"
+)
+
+// buildProgress says on standard error how far the building of a dataset is: on a terminal in one line that is redrawn,
+// elsewhere in a line now and then.
+func (a *app) buildProgress() (show dataset.Progress, done func()) {
+	if file, ok := a.err.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		show = seldom(200*time.Millisecond, time.Now, func(text string) { fmt.Fprint(file, "\r\x1b[K"+text) })
+		return show, func() { fmt.Fprint(file, "\r\x1b[K") }
+	}
+	return seldom(10*time.Second, time.Now, func(text string) { a.log.Info(text) }), func() {}
+}
+
+// seldom passes on at most one report in so long, beginning when it has passed.
+func seldom(every time.Duration, now func() time.Time, say func(string)) dataset.Progress {
+	var mu sync.Mutex
+	last := now()
+	return func(stage string, done, total int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if t := now(); t.Sub(last) >= every {
+			last = t
+			say(fmt.Sprintf("%s: %d of %d", stage, done, total))
+		}
+	}
+}
