@@ -52,8 +52,13 @@ func newARCScorer(d *Dataset, dir string) (Scorer, error) {
 	for i, t := range tasks {
 		byID[t.ID] = i
 	}
+	inputs, labels := make([]int32, d.SeqLen), make([]int32, d.SeqLen)
+	input := func(example, puzzle int) arc.Grid {
+		d.Fill([]Draw{{int32(example), int32(puzzle)}}, inputs, labels, make([]int32, 1))
+		return arc.Crop(inputs)
+	}
 	for p := range d.Puzzles() {
-		if err := s.addPuzzle(d, p, names[d.identifiers[p]], byID, tasks); err != nil {
+		if err := s.addPuzzle(d, p, names[d.identifiers[p]], byID, tasks, input); err != nil {
 			return nil, dataerror.New(file, 0, "%v: build the dataset again", err)
 		}
 	}
@@ -70,7 +75,7 @@ func newARCScorer(d *Dataset, dir string) (Scorer, error) {
 }
 
 // addPuzzle finds out what the examples of a puzzle are: they come in the order of the task's test inputs.
-func (s *arcScorer) addPuzzle(d *Dataset, p int, name string, byID map[string]int, tasks []arc.Task) error {
+func (s *arcScorer) addPuzzle(d *Dataset, p int, name string, byID map[string]int, tasks []arc.Task, input func(example, puzzle int) arc.Grid) error {
 	id, a, err := arc.ParseName(name)
 	if err != nil {
 		return err
@@ -79,14 +84,12 @@ func (s *arcScorer) addPuzzle(d *Dataset, p int, name string, byID map[string]in
 	if !ok {
 		return fmt.Errorf("the task %s of the test split is missing", id)
 	}
-	inputs, labels := make([]int32, d.SeqLen), make([]int32, d.SeqLen)
 	first, end := int(d.puzzles[p]), int(d.puzzles[p+1])
 	if want := len(tasks[task].Test); end-first != want {
 		return fmt.Errorf("task %s has %d test inputs, but %d examples of variant %s", id, want, end-first, name)
 	}
 	for i := first; i < end; i++ {
-		d.Fill([]Draw{{int32(i), int32(p)}}, inputs, labels, make([]int32, 1))
-		if !a.Undo(arc.Crop(inputs)).Equal(tasks[task].Test[i-first].Input) {
+		if !a.Undo(input(i, p)).Equal(tasks[task].Test[i-first].Input) {
 			return fmt.Errorf("example %d of the test split is not test input %d of variant %s", i, i-first+1, name)
 		}
 		s.ballots = append(s.ballots, arcBallot{int32(task), int32(i - first), &a})
