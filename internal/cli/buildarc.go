@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -12,13 +13,18 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 )
 
+// arcFlags say where tasks come from, and what becomes of them.
+type arcFlags struct {
+	spec              v1alpha1.DatasetSpec
+	out, testFraction string
+	subsample         int32
+	store             storeFlags
+}
+
 func (a *app) buildARCCommand() *cobra.Command {
-	var spec v1alpha1.DatasetSpec
-	var out, testFraction string
-	var subsample int32
-	var store storeFlags
+	var f arcFlags
 	c := &cobra.Command{
-		Use:   "arc --source URI --out DIR",
+		Use:   "arc --source URI [--add URI …] --out DIR",
 		Short: "Build a dataset of ARC tasks",
 		Long: `arc builds a dataset in the official layout from ARC tasks: a folder with a file for each task, as in the repositories of
 ARC-AGI and ConceptARC, or with Kaggle's combined files (…_challenges.json and …_solutions.json), plain or gzip, on a disk or
@@ -27,44 +33,51 @@ in a bucket. A set is named after the folder of its tasks, or after the part of 
 The sets evaluation and test (possibly with a number) are held out: their demonstrations are trained on, their test pairs are
 not. Of all other sets both are trained on. Some of the sets in a folder are chosen with # after it.`,
 		Example: `  hrm data build arc --source ./ARC-AGI/data --add ./ConceptARC/corpus --augmentations 1000 --out ./arc-1
-  hrm data build arc --source ./kaggle#training2,evaluation2 --augmentations 1000 --out ./arc-2
-  hrm data build arc --source s3://puzzles/arc#training,evaluation --endpoint https://s3.example.org --out ./arc-1`,
+  hrm data build arc --source './kaggle#training2,evaluation2' --augmentations 1000 --out ./arc-2
+  hrm data build arc --source 's3://puzzles/arc#training,evaluation' --endpoint https://s3.example.org --out ./arc-1`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if spec.Source.URI == "" || out == "" {
-				return usageError{errors.New("--source and --out are both needed")}
-			}
-			if spec.Augmentations < 0 || spec.Augmentations > maxAugmentations {
-				return usageError{fmt.Errorf("--augmentations is %d: it must be from 0 to %d", spec.Augmentations, maxAugmentations)}
-			}
-			spec.Task, spec.TestFraction = v1alpha1.TaskARC, v1alpha1.Decimal(testFraction)
 			if c.Flags().Changed("subsample") {
-				if subsample < 1 {
-					return usageError{fmt.Errorf("--subsample is %d: it must be at least 1", subsample)}
-				}
-				spec.Subsample = &subsample
+				f.spec.Subsample = &f.subsample
 			}
-			s3, err := store.config()
+			if err := f.check(); err != nil {
+				return usageError{err}
+			}
+			s3, err := f.store.config()
 			if err != nil {
 				return err
 			}
-			return a.buildARC(c.Context(), spec, s3, out)
+			return a.buildARC(c.Context(), f.spec, s3, f.out)
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&spec.Source.URI, "source", "", "tasks: a folder or a file, on a disk or s3://bucket/key, with #set,set to choose")
-	flags.StringArrayVar(&spec.Source.AdditionalURIs, "add", nil, "another collection of tasks; may be repeated")
-	flags.StringVar(&out, "out", "", "directory for the dataset")
-	flags.Int32Var(&spec.Augmentations, "augmentations", 0, "variants made of each task, besides itself")
-	flags.Int32Var(&subsample, "subsample", 0, "number of tasks, drawn at random; all if not set")
-	flags.StringVar(&testFraction, "test-fraction", "0.1", "share of the tasks that is held out, where no set is for evaluation")
-	flags.Int64Var(&spec.Seed, "seed", 0, "seed of the augmentations, the subsample and the split")
-	store.addBucket(c)
+	flags.StringVar(&f.spec.Source.URI, "source", "", "tasks: a folder or a file, on a disk or s3://bucket/key, with #set,set to choose")
+	flags.StringArrayVar(&f.spec.Source.AdditionalURIs, "add", nil, "another collection of tasks; may be repeated")
+	flags.StringVar(&f.out, "out", "", "directory for the dataset")
+	flags.Int32Var(&f.spec.Augmentations, "augmentations", 0, "variants made of each task, besides itself")
+	flags.Int32Var(&f.subsample, "subsample", 0, "number of tasks, drawn at random; all if not set")
+	flags.StringVar(&f.testFraction, "test-fraction", "0.1", "share of the tasks that is held out, where no set is for evaluation")
+	flags.Int64Var(&f.spec.Seed, "seed", 0, "seed of the augmentations, the subsample and the split")
+	f.store.addBucket(c)
 	return c
 }
 
-// maxAugmentations is what a job may ask for.
-const maxAugmentations = 100_000
+// check says what is wrong with the flags, within the bounds that a job has, and completes the specification.
+func (f *arcFlags) check() error {
+	f.spec.Task, f.spec.TestFraction = v1alpha1.TaskARC, v1alpha1.Decimal(f.testFraction)
+	share, err := strconv.ParseFloat(f.testFraction, 64)
+	switch {
+	case f.spec.Source.URI == "" || f.out == "":
+		return errors.New("--source and --out are both needed")
+	case f.spec.Augmentations < 0 || f.spec.Augmentations > 100_000:
+		return fmt.Errorf("--augmentations is %d: it must be from 0 to 100000", f.spec.Augmentations)
+	case f.spec.Subsample != nil && f.subsample < 1:
+		return fmt.Errorf("--subsample is %d: it must be at least 1", f.subsample)
+	case err != nil || !(share >= 0 && share < 1):
+		return fmt.Errorf("--test-fraction is %q: it must be a number from 0 to below 1", f.testFraction)
+	}
+	return nil
+}
 
 func (a *app) buildARC(ctx context.Context, spec v1alpha1.DatasetSpec, s3 objectstore.S3Config, out string) error {
 	show, done := a.buildProgress()
