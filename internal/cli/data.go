@@ -17,7 +17,7 @@ import (
 
 func (a *app) dataCommand() *cobra.Command {
 	return group("data", "Build and inspect datasets",
-		group("build", "Build a dataset", a.buildSudokuCommand(), a.buildSudokuHardCommand(), a.buildMazeCommand(), a.buildCustomCommand()),
+		group("build", "Build a dataset", a.buildSudokuCommand(), a.buildSudokuHardCommand(), a.buildMazeCommand(), a.buildARCCommand(), a.buildCustomCommand()),
 		a.inspectCommand(), a.rateCommand(), a.sampleCommand())
 }
 

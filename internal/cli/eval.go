@@ -182,7 +182,7 @@ func newEvalRun(a *app, f evalFlags, m *trainedModel, data evalData) (*evalRun, 
 			return nil, err
 		}
 	}
-	if _, ok := v.main().scorer.(submitter); f.submission != "" && !ok {
+	if _, ok := v.main().scorer.(dataset.SubmissionWriter); f.submission != "" && !ok {
 		return nil, usageError{fmt.Errorf("--submission: task %s has no contest to submit answers to", data.task)}
 	}
 	if v.results, err = createResults(f.results, data); err != nil {
@@ -233,11 +233,6 @@ func (v *evalRun) visit(r loop.Reading) error {
 	return nil
 }
 
-// submitter is a scorer that can write answers as a contest wants them.
-type submitter interface {
-	WriteSubmission(w io.Writer) error
-}
-
 // submit writes the answers for the task's contest.
 func (v *evalRun) submit(name string) error {
 	if name == "" {
@@ -247,7 +242,7 @@ func (v *evalRun) submit(name string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(v.main().scorer.(submitter).WriteSubmission(f), f.Close())
+	return errors.Join(v.main().scorer.(dataset.SubmissionWriter).WriteSubmission(f), f.Close())
 }
 
 // printEval prints a report for people or for machines.

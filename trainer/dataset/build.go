@@ -15,6 +15,7 @@ import (
 	"strconv"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/arc"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/custom"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/maze"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
@@ -33,6 +34,9 @@ type Summary struct {
 	TrainGroups   int    `json:"trainGroups"`
 	TrainExamples int    `json:"trainExamples"`
 	TestExamples  int    `json:"testExamples"`
+	// Identifiers and Sets are only counted for tasks whose puzzles have names.
+	Identifiers int          `json:"identifiers,omitempty"`
+	Sets        []SetSummary `json:"sets,omitempty"`
 	// Collections are those of a recipe.
 	Collections []Collection `json:"collections,omitempty"`
 	// TrainRating and TestRating are mean ratings of the originals; nil where none is known.
@@ -65,6 +69,7 @@ type task struct {
 var tasks = map[v1alpha1.Task]task{
 	v1alpha1.TaskSudoku: {sudoku.MaxBytes, (*fetcher).fetchTable, buildSudoku},
 	v1alpha1.TaskMaze:   {maze.MaxBytes, (*fetcher).fetchMazes, buildMaze},
+	v1alpha1.TaskARC:    {arc.MaxBytes, (*fetcher).fetchARC, buildARC},
 	v1alpha1.TaskCustom: {custom.MaxBytes, (*fetcher).fetchCustom, buildCustom},
 }
 
@@ -106,8 +111,12 @@ func fetch(ctx context.Context, spec v1alpha1.DatasetSpec, files Files, dir stri
 		return source{}, err
 	}
 	f := fetcher{files: files, dir: dir, maxBytes: t.maxBytes}
-	err = t.fetch(&f, ctx, spec.Source.URI)
-	return f.fetched, err
+	for _, uri := range append([]string{spec.Source.URI}, spec.Source.AdditionalURIs...) {
+		if err := t.fetch(&f, ctx, uri); err != nil {
+			return source{}, err
+		}
+	}
+	return f.fetched, nil
 }
 
 func taskOf(spec v1alpha1.DatasetSpec) (task, error) {

@@ -18,9 +18,6 @@ import (
 // maxCustomBytes is how much memory the tokens of a split may take while it is built.
 const maxCustomBytes = 16_000_000_000
 
-// identifiersName is the one file that a dataset of arrays may lack.
-const identifiersName = "identifiers.json"
-
 type customBuild struct {
 	*building
 	train, test []custom.Example

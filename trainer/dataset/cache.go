@@ -203,7 +203,7 @@ func sumFile(name string) (fileSum, error) {
 
 // requiredFiles lists the files that every dataset has.
 func requiredFiles() []string {
-	names := []string{"identifiers.json"}
+	names := []string{identifiersName}
 	for _, split := range []string{Train, Test} {
 		names = append(names, path.Join(split, "dataset.json"))
 		for _, field := range []string{"inputs", "labels", "puzzle_identifiers", "puzzle_indices", "group_indices"} {

@@ -28,6 +28,9 @@ type sourceFile struct {
 	sha256 string
 }
 
+// maxHash is the longest hash of a source that lists those of its files.
+const maxHash = 4 << 10
+
 // hash identifies the content, wherever it lies.
 func (s source) hash() string {
 	sums := make([]string, len(s.files))
@@ -37,7 +40,12 @@ func (s source) hash() string {
 			sums[i] = f.role + ":" + f.sha256
 		}
 	}
-	return strings.Join(sums, "+")
+	hash := strings.Join(sums, "+")
+	if len(hash) > maxHash {
+		sum := sha256.Sum256([]byte(hash))
+		hash = hex.EncodeToString(sum[:])
+	}
+	return hash
 }
 
 // file returns the first file of a role, nil if there is none.

@@ -184,30 +184,37 @@ func element(kind string, b []byte) (int32, bool) {
 	return int32(v), v >= math.MinInt32 && v <= math.MaxInt32
 }
 
-// WriteNPY writes an array of bytes or of 32-bit integers, as version 1.0 with the data aligned to 64 bytes.
+// WriteNPY writes an array of bytes or of 32-bit integers.
 func WriteNPY[T uint8 | int32](w io.Writer, shape []int, data []T) error {
 	n := 1
-	dims := make([]string, len(shape))
-	for i, d := range shape {
+	for _, d := range shape {
 		n *= d
-		dims[i] = strconv.Itoa(d)
 	}
 	if n != len(data) {
 		return fmt.Errorf("write array: %d elements for shape %v", len(data), shape)
-	}
-	list := strings.Join(dims, ", ")
-	if len(dims) == 1 {
-		list += ","
 	}
 	kind := "|u1"
 	if _, wide := any(data).([]int32); wide {
 		kind = "<i4"
 	}
-	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", kind, list)
-	header += strings.Repeat(" ", 63-(10+len(header))%64) + "\n"
-	fixed := binary.LittleEndian.AppendUint16([]byte(npyMagic+"\x01\x00"), uint16(len(header)))
-	if _, err := w.Write(append(fixed, header...)); err != nil {
+	if _, err := w.Write(npyHeaderOf(kind, shape)); err != nil {
 		return err
 	}
 	return binary.Write(w, binary.LittleEndian, data)
+}
+
+// npyHeaderOf is what comes before the data of an array: version 1.0, with the data aligned to 64 bytes.
+func npyHeaderOf(kind string, shape []int) []byte {
+	dims := make([]string, len(shape))
+	for i, d := range shape {
+		dims[i] = strconv.Itoa(d)
+	}
+	list := strings.Join(dims, ", ")
+	if len(dims) == 1 {
+		list += ","
+	}
+	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", kind, list)
+	header += strings.Repeat(" ", 63-(10+len(header))%64) + "\n"
+	fixed := binary.LittleEndian.AppendUint16([]byte(npyMagic+"\x01\x00"), uint16(len(header)))
+	return append(fixed, header...)
 }

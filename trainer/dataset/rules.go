@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/arc"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/custom"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/maze"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
@@ -36,6 +37,9 @@ func RulesOf(task v1alpha1.Task, m *Metadata) Rules {
 	}
 	if size := maze.SizeOf(m.SeqLen); task == v1alpha1.TaskMaze && size > 0 && m.VocabSize == maze.VocabSize {
 		return mazeRules{size}
+	}
+	if task == v1alpha1.TaskARC && m.SeqLen == arc.SeqLen && m.VocabSize == arc.VocabSize {
+		return arcRules{}
 	}
 	if task == v1alpha1.TaskCustom && m.GridHeight > 0 {
 		return customRules{custom.Shape{Height: m.GridHeight, Width: m.GridWidth, VocabSize: m.VocabSize}}

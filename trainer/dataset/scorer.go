@@ -26,6 +26,7 @@ type Score struct {
 // scorers make the scorer of a task for a split that was loaded from dir, which may hold more than the official arrays.
 var scorers = map[v1alpha1.Task]func(d *Dataset, dir string) (Scorer, error){
 	v1alpha1.TaskMaze: newMazeScorer,
+	v1alpha1.TaskARC:  newARCScorer,
 }
 
 // NewScorer returns the scorer of a task for a split of the dataset in dir; nil for a task that has none.

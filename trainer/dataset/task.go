@@ -49,14 +49,17 @@ func PublishedTask(vocabSize int) (task v1alpha1.Task, seqLen int, found bool) {
 	return "", 0, false
 }
 
-// maxIdentifiers bounds identifiers.json: a name for each of millions of puzzles.
-const maxIdentifiers = 1 << 30
+// identifiersName is the file of the puzzle identifiers' names, by their numbers.
+const identifiersName = "identifiers.json"
+
+// maxIdentifiersBytes bounds identifiers.json: a name for each of millions of puzzles.
+const maxIdentifiersBytes = 1 << 30
 
 // ReadIdentifiers returns the names of a dataset's puzzle identifiers, by their numbers; nil if identifiers.json is not
 // there.
 func ReadIdentifiers(dir string) ([]string, error) {
 	var names []string
-	_, err := readSmall(filepath.Join(dir, "identifiers.json"), maxIdentifiers, &names)
+	_, err := readSmall(filepath.Join(dir, identifiersName), maxIdentifiersBytes, &names)
 	return names, err
 }
 
