@@ -31,8 +31,8 @@ var scorers = map[v1alpha1.Task]func(d *Dataset, dir string) (Scorer, error){
 
 // NewScorer returns the scorer of a task for a split of the dataset in dir; nil for a task that has none.
 func NewScorer(task v1alpha1.Task, d *Dataset, dir string) (Scorer, error) {
-	if construct, ok := scorers[task]; ok {
-		return construct(d, dir)
+	if newScorer, ok := scorers[task]; ok {
+		return newScorer(d, dir)
 	}
 	return nil, nil
 }
