@@ -322,7 +322,7 @@ func TestSampler_drawsOneVariantOfEachGroupPerEpoch(t *testing.T) {
 		groups := map[int]bool{}
 		for range 7 {
 			draw := s.Next()[0]
-			if d.puzzleOf[draw.Example] != draw.Puzzle {
+			if d.puzzleOf(int(draw.Example)) != draw.Puzzle {
 				t.Fatalf("example %d does not belong to puzzle %d", draw.Example, draw.Puzzle)
 			}
 			variants[draw.Puzzle] = true
@@ -547,16 +547,24 @@ func FuzzLoad(f *testing.F) {
 			return io.NopCloser(bytes.NewReader(content)), nil
 		})
 		var bad *DataError
+		onDisk, diskErr := Load(written(t, files), Train)
+		if (err == nil) != (diskErr == nil) {
+			t.Fatalf("read: %v, mapped: %v", err, diskErr)
+		}
 		if err != nil {
-			if !errors.As(err, &bad) {
-				t.Fatalf("%v is not a data error", err)
+			if !errors.As(err, &bad) || !errors.As(diskErr, &bad) {
+				t.Fatalf("%v or %v is not a data error", err, diskErr)
 			}
 			return
 		}
+		defer func() { _ = onDisk.Close() }()
 		for i := range d.Examples() {
 			in, _ := d.Example(i)
 			if slices.Min(in) < 0 || int(slices.Max(in)) >= d.VocabSize {
 				t.Fatalf("example %d holds %v", i, in)
+			}
+			if other, _ := onDisk.Example(i); !slices.Equal(in, other) {
+				t.Fatalf("example %d is %v if read and %v if mapped", i, in, other)
 			}
 		}
 	})
