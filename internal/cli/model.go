@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +23,7 @@ type modelFlags struct {
 	checkpoint string
 	step       int64
 	scratch    string
+	cache      cacheFlags
 	store      storeFlags
 	device     deviceFlags
 }
@@ -32,6 +32,7 @@ func (f *modelFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.checkpoint, "checkpoint", "", "directory of a checkpoint that 'hrm checkpoint pull' wrote")
 	c.Flags().Int64Var(&f.step, "step", -1, "step of the checkpoint in --store; the best one if not set")
 	c.Flags().StringVar(&f.scratch, "scratch", os.TempDir(), "directory for files that need not last")
+	f.cache.add(c)
 	f.store.add(c, "where the job trained into")
 	f.device.add(c)
 }
@@ -46,13 +47,19 @@ type trainedModel struct {
 	flags   *modelFlags
 	// store is where the job trained into; nil if only a pulled checkpoint is known.
 	store objectstore.Store
+	// copy is the job's dataset, if it is in use.
+	copy *dataset.Copy
+	note func(string)
 }
 
-func (m *trainedModel) close() { _ = errors.Join(m.network.Close(), m.device.Close()) }
+func (m *trainedModel) close() {
+	_ = errors.Join(m.network.Close(), m.device.Close())
+	m.copy.Close()
+}
 
 // openModel loads the model that the flags choose.
 func (a *app) openModel(ctx context.Context, f *modelFlags) (*trainedModel, error) {
-	m := &trainedModel{flags: f}
+	m := &trainedModel{flags: f, note: func(note string) { a.log.Info(note) }}
 	state, manifest, err := m.load(ctx)
 	if err != nil {
 		return nil, err
@@ -67,7 +74,7 @@ func (a *app) openModel(ctx context.Context, f *modelFlags) (*trainedModel, erro
 		return nil, fmt.Errorf("%s: %w", m.ref, err)
 	}
 	m.seqLen = shape.SeqLen
-	if m.device, err = f.device.open(func(note string) { a.log.Info(note) }, false); err != nil {
+	if m.device, err = f.device.open(m.note, false); err != nil {
 		return nil, err
 	}
 	precision := loop.Precision(m.device, m.job.Spec.Training.Precision)
@@ -162,11 +169,14 @@ func (m *trainedModel) heldOut(ctx context.Context, dir string) (*dataset.Datase
 		if err != nil {
 			return nil, err
 		}
-		cached, _, _, err := dataset.Cached(ctx, m.store, "", m.job.Spec.Dataset, sourcesOf(ctx, s3), filepath.Join(m.flags.scratch, "hrm"), nil)
+		local, err := m.flags.cache.local(m.flags.scratch, m.note)
 		if err != nil {
-			return nil, fmt.Errorf("dataset of the job: %w", err)
+			return nil, err
 		}
-		dir = cached
+		if m.copy, err = dataset.Cached(ctx, m.store, "", m.job.Spec.Dataset, sourcesOf(ctx, s3), local, nil); err != nil {
+			return nil, fmt.Errorf("dataset of the job: %w", explainFolder(err, m.flags.scratch))
+		}
+		dir = m.copy.Dir
 	}
 	d, err := dataset.Load(dir, dataset.Test)
 	if err != nil {

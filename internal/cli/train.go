@@ -14,6 +14,7 @@ import (
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/collective"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
@@ -29,6 +30,7 @@ type trainFlags struct {
 	scratch string
 	// rendezvousListen is where rank 0 waits for the others, if not at the usual port of all addresses.
 	rendezvousListen string
+	cache            cacheFlags
 	device           deviceFlags
 }
 
@@ -47,7 +49,8 @@ Several processes train together if each is told HRM_WORLD_SIZE, its HRM_RANK fr
 of rank 0; in a cluster the operator does so. All of them stop when one does, and go on together when started again.`,
 		Example: `  hrm train -f job.yaml --store ./run
   hrm train -f job.yaml --store ./run --set training.steps=500 --set training.learningRate=1e-3
-  hrm train -f job.yaml --store s3://hrm/sudoku --listen :8080`,
+  hrm train -f job.yaml --store s3://hrm/sudoku --listen :8080
+  hrm train -f job.yaml --dataset-cache /var/cache/hrm --dataset-cache-size 200Gi`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return a.train(c.Context(), f) },
 	}
@@ -57,6 +60,7 @@ of rank 0; in a cluster the operator does so. All of them stop when one does, an
 	c.Flags().StringVar(&f.listen, "listen", "", "serve /progress, /metrics and /healthz on this address; empty serves nothing")
 	c.Flags().StringVar(&f.scratch, "scratch", os.TempDir(), "directory for files that need not last")
 	c.Flags().StringVar(&f.rendezvousListen, "rendezvous-listen", "", "where rank 0 waits for the other processes of a job of several; empty is the port of HRM_RENDEZVOUS, or :29400")
+	f.cache.add(c)
 	f.device.add(c)
 	return c
 }
@@ -122,24 +126,23 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 		return err
 	}
 	defer func() { err = errors.Join(err, group.Close(loop.Parting(err))) }()
-	var data halves
-	err = inTurn(ctx, group, func() (err error) {
-		data, err = loop.Patiently(ctx, tracker.Note, nil, func() (halves, error) { return prepareDataset(ctx, job, f, store, tracker) })
-		return err
-	})
+	data, err := prepareDataset(ctx, job, f, store, group, tracker)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, data.close()) }()
 	compute, err := f.device.open(tracker.Note, false)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = compute.Close() }()
 	watch(tracker, compute, group)
-	return loop.Run(ctx, loop.Options{
-		Spec: &job.Spec, Train: data.train, Test: data.test, Device: compute, Store: store, Tracker: tracker, Group: group, Attempt: place.Attempt,
-		Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(job.Spec.Checkpoint.KeepLast), Job: raw, Version: a.version}),
-		Now:         time.Now,
+	return dataset.Guarded(func() error {
+		return loop.Run(ctx, loop.Options{
+			Spec: &job.Spec, Train: data.train, Test: data.test, Device: compute, Store: store, Tracker: tracker, Group: group, Attempt: place.Attempt,
+			Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(job.Spec.Checkpoint.KeepLast), Job: raw, Version: a.version}),
+			Now:         time.Now,
+		})
 	})
 }
 

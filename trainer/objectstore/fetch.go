@@ -48,9 +48,9 @@ func Fetch(ctx context.Context, s Store, key, path string, want Content, arrived
 	if arrived == nil {
 		arrived = func(int64) {}
 	}
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == want.Size {
+	if there, err := holds(path, want); there || err != nil {
 		arrived(want.Size)
-		return nil
+		return err
 	}
 	for attempt := 1; ; attempt++ {
 		resumed, err := fetch(ctx, s, key, path, want, arrived)
@@ -71,6 +71,21 @@ func Fetch(ctx context.Context, s Store, key, path string, want Content, arrived
 		return err
 	}
 	return os.Remove(path + partsSuffix)
+}
+
+// holds says whether a file is there already, from an earlier call.
+func holds(path string, want Content) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	return n == want.Size && hex.EncodeToString(h.Sum(nil)) == want.SHA256, err
 }
 
 // fetch leaves the whole content beside path, or what there is of it. resumed says that not all of it was read now.
