@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	stdlog "log"
@@ -16,8 +17,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/internal/testing/s3server"
+	"github.com/hrm-operator/hrm-operator/trainer/collective"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
+	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 )
 
 // tollgate stands before a server, counts what it serves of datasets, and can hold that back.
@@ -42,7 +46,7 @@ func newTollgate(t *testing.T, to string) *tollgate {
 	g := &tollgate{open: make(chan struct{})}
 	proxy := &httputil.ReverseProxy{
 		ErrorLog: stdlog.New(io.Discard, "", 0), // processes that are killed, and lists that are not read to their end
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host },
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host },
 		ModifyResponse: func(r *http.Response) error {
 			if r.Request.Method == http.MethodGet && ofDataset(r.Request.URL.Path) {
 				r.Body = struct {
@@ -239,5 +243,63 @@ func TestExplainFolder_tellsACacheFromScratch(t *testing.T) {
 		if got := explainFolder(err, "/tmp"); !strings.Contains(got.Error(), want) {
 			t.Errorf("got %q, want it to say %q", got, want)
 		}
+	}
+}
+
+// ranked is a rank of a group whose peers say what the test wants.
+type ranked struct {
+	collective.Single
+	rank       int
+	said, sums []byte
+}
+
+func (r ranked) Rank() int { return r.rank }
+
+func (r ranked) Broadcast(_ context.Context, data []byte) ([]byte, error) {
+	if r.rank == 0 {
+		return data, nil
+	}
+	return r.said, nil
+}
+
+func (r ranked) AllGather(_ context.Context, own []byte) ([][]byte, error) {
+	return [][]byte{r.sums, own}, nil
+}
+
+func TestSharedDataset_isRank0sAtAllRanks(t *testing.T) {
+	source, err := filepath.Abs("../../trainer/dataset/sudoku/testdata/norvig_sudoku10k.csv.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := objectstore.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var subsample int32 = 5
+	spec := v1alpha1.DatasetSpec{Task: v1alpha1.TaskSudoku, Source: v1alpha1.DatasetSource{URI: source}, TestFraction: "0.001", Subsample: &subsample}
+	get := func(hash string) (*dataset.Copy, error) {
+		local := dataset.Local{Scratch: t.TempDir()}
+		if hash != "" {
+			return dataset.Retrieve(t.Context(), store, "", hash, local)
+		}
+		return dataset.Cached(t.Context(), store, "", spec, dataset.Sources{}, local, nil)
+	}
+	first, err := sharedDataset(t.Context(), collective.Single{}, get)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	sums := []byte(first.Hash + " " + first.Sum)
+	second, err := sharedDataset(t.Context(), ranked{rank: 1, said: []byte(first.Hash), sums: sums}, get)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if second.Sum != first.Sum || !second.Hit {
+		t.Errorf("rank 1 has %+v, rank 0 %+v", second, first)
+	}
+	_, err = sharedDataset(t.Context(), ranked{rank: 1, said: []byte(first.Hash), sums: []byte("another")}, get)
+	if err == nil || !strings.Contains(err.Error(), "rank 1 has another dataset") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -512,7 +512,9 @@ func TestFetch_endsWithASourceThatDoesNot(t *testing.T) {
 
 type endless struct{ Sources }
 
-func (endless) Open(context.Context, string) (io.ReadCloser, error) { return io.NopCloser(zeros{}), nil }
+func (endless) Open(context.Context, string) (io.ReadCloser, error) {
+	return io.NopCloser(zeros{}), nil
+}
 
 type zeros struct{}
 

@@ -232,7 +232,9 @@ func openJournal(name string, want Content) (*journal, error) {
 }
 
 // title is the first line: which content in which parts.
-func (j *journal) title() string { return fmt.Sprintf("%s %d %d\n", j.want.SHA256, j.want.Size, partSize) }
+func (j *journal) title() string {
+	return fmt.Sprintf("%s %d %d\n", j.want.SHA256, j.want.Size, partSize)
+}
 
 // read returns the parts that a journal lists, nil if it is none of this content.
 func (j *journal) read(r io.Reader) map[int]bool {
