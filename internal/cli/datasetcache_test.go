@@ -218,7 +218,7 @@ func TestDatasetCache_saysWhatToDo(t *testing.T) {
 			t.Error(p.said())
 		}
 	})
-	t.Run("its size is none", func(t *testing.T) { n.wantEnd(n.evaluate("--dataset-cache-size", "much"), exitUsage) })
+	t.Run("its size is none", func(*testing.T) { n.wantEnd(n.evaluate("--dataset-cache-size", "much"), exitUsage) })
 	t.Run("it may not be written", func(t *testing.T) {
 		if os.Getuid() == 0 {
 			t.Skip("root may write everywhere")

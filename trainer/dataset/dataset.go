@@ -271,7 +271,8 @@ func (l *loader) tokens(field string, m *Metadata) (tokens, error) {
 	if len(a.Shape) != 2 || a.Shape[1] != m.SeqLen {
 		return tokens{}, l.bad(arrayFile(l.set, field), "has shape %v: expected (examples, %d)", a.Shape, m.SeqLen)
 	}
-	t, bad := tokens{}, -1
+	var t tokens
+	var bad int
 	if a.Type == "|u1" {
 		t.narrow = a.Data
 		bad = outside(t.narrow, m.VocabSize)

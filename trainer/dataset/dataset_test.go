@@ -551,24 +551,16 @@ func FuzzLoad(f *testing.F) {
 			return io.NopCloser(bytes.NewReader(content)), nil
 		})
 		var bad *DataError
-		onDisk, diskErr := Load(written(t, files), Train)
-		if (err == nil) != (diskErr == nil) {
-			t.Fatalf("read: %v, mapped: %v", err, diskErr)
-		}
 		if err != nil {
-			if !errors.As(err, &bad) || !errors.As(diskErr, &bad) {
-				t.Fatalf("%v or %v is not a data error", err, diskErr)
+			if !errors.As(err, &bad) {
+				t.Fatalf("%v is not a data error", err)
 			}
 			return
 		}
-		defer func() { _ = onDisk.Close() }()
 		for i := range d.Examples() {
 			in, _ := d.Example(i)
 			if slices.Min(in) < 0 || int(slices.Max(in)) >= d.VocabSize {
 				t.Fatalf("example %d holds %v", i, in)
-			}
-			if other, _ := onDisk.Example(i); !slices.Equal(in, other) {
-				t.Fatalf("example %d is %v if read and %v if mapped", i, in, other)
 			}
 		}
 	})

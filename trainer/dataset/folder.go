@@ -288,7 +288,7 @@ func (f *folder) free() int64 {
 	if err := unix.Statfs(f.dir, &s); err != nil {
 		return 1 << 62 // writing will tell
 	}
-	return int64(s.Bavail) * int64(s.Bsize)
+	return int64(s.Bavail) * int64(s.Bsize) //nolint:unconvert // Its type is not the same everywhere.
 }
 
 // item is something in a folder that takes room.

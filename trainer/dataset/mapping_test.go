@@ -1,29 +1,16 @@
 package dataset
 
 import (
+	"bytes"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
-
-// written puts files into a directory.
-func written(t *testing.T, files map[string][]byte) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, content := range files {
-		name = filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
 
 // plain writes the training half of a dataset of n examples of 1000 tokens.
 func plain(t *testing.T, n int) string {
@@ -154,4 +141,43 @@ func BenchmarkOutsideWide(b *testing.B) {
 	for b.Loop() {
 		outsideWide(data, 12)
 	}
+}
+
+// A file is the same, mapped or read.
+func FuzzMapNPY(f *testing.F) {
+	for _, v := range [][]int32{{}, {1, 2, 3}} {
+		var b bytes.Buffer
+		if err := WriteNPY(&b, []int{len(v)}, v); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes())
+		f.Add(append(b.Bytes(), 0))
+	}
+	file, err := os.CreateTemp(f.TempDir(), "")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = file.Close() })
+	f.Fuzz(func(t *testing.T, content []byte) {
+		_, err := file.WriteAt(content, 0)
+		if err = errors.Join(err, file.Truncate(int64(len(content)))); err != nil {
+			t.Fatal(err)
+		}
+		want, readErr := ReadNPY(bytes.NewReader(content))
+		got, m, err := mapNPY(file)
+		if (err == nil) != (readErr == nil) {
+			t.Fatalf("read: %v, mapped: %v", readErr, err)
+		}
+		if err != nil {
+			return
+		}
+		numbers, _ := want.Int32s()
+		mappedNumbers, _ := got.int32s()
+		if !bytes.Equal(got.Data, want.Data) || got.Type != want.Type || !slices.Equal(got.Shape, want.Shape) || !slices.Equal(numbers, mappedNumbers) {
+			t.Errorf("read %+v, mapped %+v", want, got)
+		}
+		if err := m.unmap(); err != nil {
+			t.Error(err)
+		}
+	})
 }
