@@ -127,6 +127,38 @@ func TestPod_takesCredentialsByReferenceOnly(t *testing.T) {
 	}
 }
 
+func TestPod_mountsTheDatasetCache(t *testing.T) {
+	for name, c := range map[string]struct {
+		cache v1alpha1.DatasetCache
+		want  corev1.VolumeSource
+	}{
+		"of the node": {v1alpha1.DatasetCache{HostPath: "/var/cache/hrm"},
+			corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/var/cache/hrm", Type: ptr.To(corev1.HostPathDirectoryOrCreate)}}},
+		"of a claim": {v1alpha1.DatasetCache{ClaimName: "datasets"},
+			corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "datasets"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			job := builders.Job("sudoku").DatasetCache(c.cache).Obj()
+			pod := podTemplate(job, Config{}, 1).Spec
+			container := pod.Containers[0]
+			if diff := cmp.Diff(corev1.Volume{Name: "dataset-cache", VolumeSource: c.want}, pod.Volumes[len(pod.Volumes)-1]); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(corev1.VolumeMount{Name: "dataset-cache", MountPath: "/dataset-cache"}, container.VolumeMounts[len(container.VolumeMounts)-1]); diff != "" {
+				t.Error(diff)
+			}
+			want := []string{"--listen", ":8080", "--dataset-cache", "/dataset-cache", "--dataset-cache-size", "50Gi"}
+			if diff := cmp.Diff(want, container.Args); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	plain := podTemplate(builders.Job("sudoku").Obj(), Config{}, 1).Spec
+	if len(plain.Volumes) != 2 || len(plain.Containers[0].Args) != 2 {
+		t.Errorf("a job without a cache gets volumes %+v and arguments %q", plain.Volumes, plain.Containers[0].Args)
+	}
+}
+
 func TestSpecConfigMap_isTheUsersJob(t *testing.T) {
 	job := builders.Job("sudoku").Nodes(2).Obj()
 	job.Status.State = "Training"

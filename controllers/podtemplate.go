@@ -21,11 +21,12 @@ const (
 	caDir       = "/etc/hrm-ca"
 	caFile      = "ca.crt"
 	systemCAs   = "/etc/ssl/certs"
+	cacheDir    = "/dataset-cache"
 	trainerUser = 65532
 )
 
-// podTemplate is one node of an attempt. It satisfies the restricted pod security standard and has no access to the
-// Kubernetes API.
+// podTemplate is one node of an attempt. It satisfies the restricted pod security standard, unless the user wants a
+// hostPath for datasets, and has no access to the Kubernetes API.
 //
 // It has no probes on purpose: nothing routes to a training pod, a restart of its container would be a lost attempt,
 // and a process that hangs is found by its steps (progressDeadlineSeconds), which no probe knows.
@@ -72,7 +73,7 @@ func trainer(job *v1alpha1.HRMTrainingJob, config Config, attempt int32) corev1.
 		Image:                    image,
 		ImagePullPolicy:          config.ImagePullPolicy,
 		Command:                  []string{"hrm", "train", "-f", path.Join(specDir, specFile)},
-		Args:                     []string{"--listen", ":" + strconv.Itoa(progress.Port)},
+		Args:                     arguments(job),
 		Env:                      environment(job, attempt),
 		Ports:                    []corev1.ContainerPort{{Name: "http", ContainerPort: progress.Port, Protocol: corev1.ProtocolTCP}},
 		Resources:                job.Spec.Template.Resources,
@@ -85,6 +86,18 @@ func trainer(job *v1alpha1.HRMTrainingJob, config Config, attempt int32) corev1.
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
 	}
+}
+
+// arguments are what is the pod's and not the job's.
+func arguments(job *v1alpha1.HRMTrainingJob) []string {
+	all := []string{"--listen", ":" + strconv.Itoa(progress.Port)}
+	if cache := job.Spec.Template.DatasetCache; cache != nil {
+		all = append(all, "--dataset-cache", cacheDir)
+		if cache.SizeLimit != nil {
+			all = append(all, "--dataset-cache-size", cache.SizeLimit.String())
+		}
+	}
+	return all
 }
 
 // environment is what a process must know and the job's spec does not say: its place among its peers, where it may
@@ -138,7 +151,7 @@ func credentials(job *v1alpha1.HRMTrainingJob) []corev1.EnvVar {
 	return env
 }
 
-// volumes of a pod: the spec, a place to write, and the store's certificate authority if there is one.
+// volumes of a pod: the spec, a place to write, and the store's certificate authority and the datasets' cache if there are.
 func volumes(job *v1alpha1.HRMTrainingJob) []corev1.Volume {
 	all := []corev1.Volume{
 		configMapVolume("spec", childName(job), specFile),
@@ -147,7 +160,20 @@ func volumes(job *v1alpha1.HRMTrainingJob) []corev1.Volume {
 	if ref := job.Spec.Storage.CAConfigMapRef; ref != nil {
 		all = append(all, configMapVolume("ca", ref.Name, caFile))
 	}
+	if cache := job.Spec.Template.DatasetCache; cache != nil {
+		all = append(all, cacheVolume(cache))
+	}
 	return all
+}
+
+func cacheVolume(cache *v1alpha1.DatasetCache) corev1.Volume {
+	v := corev1.Volume{Name: "dataset-cache"}
+	if cache.ClaimName != "" {
+		v.PersistentVolumeClaim = &corev1.PersistentVolumeClaimVolumeSource{ClaimName: cache.ClaimName}
+	} else {
+		v.HostPath = &corev1.HostPathVolumeSource{Path: cache.HostPath, Type: ptr.To(corev1.HostPathDirectoryOrCreate)}
+	}
+	return v
 }
 
 func configMapVolume(volume, configMap, key string) corev1.Volume {
@@ -164,6 +190,9 @@ func mounts(job *v1alpha1.HRMTrainingJob) []corev1.VolumeMount {
 	}
 	if job.Spec.Storage.CAConfigMapRef != nil {
 		all = append(all, corev1.VolumeMount{Name: "ca", MountPath: caDir, ReadOnly: true})
+	}
+	if job.Spec.Template.DatasetCache != nil {
+		all = append(all, corev1.VolumeMount{Name: "dataset-cache", MountPath: cacheDir})
 	}
 	return all
 }

@@ -1,5 +1,7 @@
 package v1alpha1
 
+import "k8s.io/apimachinery/pkg/api/resource"
+
 // DefaultEpochs is how long a job trains that sets neither epochs nor steps: the published Sudoku recipe.
 const DefaultEpochs = 20000
 
@@ -36,6 +38,9 @@ func (j *HRMTrainingJob) Default() {
 	setPointer(&s.Checkpoint.EverySeconds, 600)
 	setDefault(&s.Checkpoint.KeepLast, 3)
 	setDefault(&s.Nodes, 1)
+	if c := s.Template.DatasetCache; c != nil {
+		setPointer(&c.SizeLimit, resource.MustParse("50Gi"))
+	}
 	setPointer(&s.Suspend, false)
 	setPointer(&s.MaxRestarts, 3)
 	setPointer(&s.ProgressDeadlineSeconds, 1800)

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -565,6 +566,33 @@ type PodTemplate struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	Env []corev1.EnvVar `json:"env,omitempty"`
+	// datasetCache keeps datasets for the pods of a node, or of a claim, so that not each of them downloads its own.
+	// +optional
+	DatasetCache *DatasetCache `json:"datasetCache,omitempty"`
+}
+
+// DatasetCache is a volume that datasets stay in when pods go. Pods run as user 65532, which must be able to write to it.
+// +kubebuilder:validation:XValidation:rule="has(self.hostPath) != has(self.claimName)",message="template.datasetCache takes either hostPath or claimName: set one of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.hostPath) || !self.hostPath.matches('(^|/)[.][.](/|$)')",message="template.datasetCache.hostPath must not go up by ..",fieldPath=".hostPath"
+// +kubebuilder:validation:XValidation:rule="!has(self.sizeLimit) || quantity(string(self.sizeLimit)).isGreaterThan(quantity('0'))",message="template.datasetCache.sizeLimit must be above 0, as in 50Gi",fieldPath=".sizeLimit"
+type DatasetCache struct {
+	// hostPath is a directory of the nodes; it is created, belonging to root, where there is none. The pod security
+	// standards baseline and restricted do not allow it: use claimName there.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:Pattern=`^/`
+	HostPath string `json:"hostPath,omitempty"`
+	// claimName is a PersistentVolumeClaim in the job's namespace; ReadWriteMany if pods on several nodes are to share it.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	ClaimName string `json:"claimName,omitempty"`
+	// sizeLimit is the size above which the datasets that were not used for the longest time are removed.
+	// +optional
+	// +kubebuilder:default="50Gi"
+	SizeLimit *resource.Quantity `json:"sizeLimit,omitempty"`
 }
 
 // HRMTrainingJob trains a Hierarchical Reasoning Model.

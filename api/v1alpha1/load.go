@@ -9,12 +9,16 @@ import (
 	"slices"
 	"strconv"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 )
 
 // outsideFolder matches prefixes that leave their place, or are no place.
 var outsideFolder = regexp.MustCompile(`^/|//|(^|/)[.][.]?(/|$)`)
+
+// upwards matches paths that a pod must not mount.
+var upwards = regexp.MustCompile(`(^|/)[.][.](/|$)`)
 
 // maxJobBytes bounds what is read: the apiserver takes no larger object either.
 const maxJobBytes = 1 << 20
@@ -56,6 +60,7 @@ func (j *HRMTrainingJob) Validate() error {
 		j.Spec.Dataset.validate(spec.Child("dataset")),
 		j.Spec.Training.validate(spec.Child("training"), j.Spec.Nodes),
 		j.Spec.validateRest(spec),
+		j.Spec.Template.DatasetCache.validate(spec.Child("template", "datasetCache")),
 	)
 }
 
@@ -193,5 +198,18 @@ func (s *HRMTrainingJobSpec) validateRest(path *field.Path) error {
 		between(s.Checkpoint.KeepLast, 1, 1000, path.Child("checkpoint", "keepLast")),
 		rule{s.Storage.Bucket != "", path.Child("storage", "bucket"), "is required"},
 		rule{!outsideFolder.MatchString(s.Storage.Prefix), path.Child("storage", "prefix"), "names a folder of the bucket: no part of it may be empty, . or .."},
+	)
+}
+
+func (c *DatasetCache) validate(path *field.Path) error {
+	if c == nil {
+		return nil
+	}
+	return check(
+		rule{(c.HostPath == "") != (c.ClaimName == ""), path, "takes either hostPath or claimName: set one of them"},
+		rule{c.HostPath == "" || len(c.HostPath) > 1 && c.HostPath[0] == '/', path.Child("hostPath"), "must be an absolute path below /"},
+		rule{!upwards.MatchString(c.HostPath), path.Child("hostPath"), "must not go up by .."},
+		rule{c.ClaimName == "" || len(validation.IsDNS1123Subdomain(c.ClaimName)) == 0, path.Child("claimName"), fmt.Sprintf("%q is no name of a claim", c.ClaimName)},
+		rule{c.SizeLimit == nil || c.SizeLimit.Sign() > 0, path.Child("sizeLimit"), "must be above 0, as in 50Gi"},
 	)
 }

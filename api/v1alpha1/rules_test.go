@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -149,6 +150,14 @@ var contradictions = []struct {
 	{"dataset.task=Maze;dataset.maze.size=65", "spec.dataset.maze.size"},
 	{"dataset.task=Maze;dataset.maze.minPathLength=5000", "spec.dataset.maze.minPathLength"},
 	{"dataset.task=Maze;dataset.maze.count=1", "spec.dataset.maze.count"},
+	{"template.datasetCache={hostPath: /var/cache/hrm, claimName: datasets}", "takes either hostPath or claimName"},
+	{"template.datasetCache={sizeLimit: 10Gi}", "takes either hostPath or claimName"},
+	{"template.datasetCache={hostPath: var/cache}", "template.datasetCache.hostPath"},
+	{"template.datasetCache={hostPath: /}", "template.datasetCache.hostPath"},
+	{"template.datasetCache={hostPath: /var/../etc}", "must not go up by .."},
+	{"template.datasetCache={claimName: datasets, sizeLimit: '0'}", "must be above 0, as in 50Gi"},
+	{"template.datasetCache={claimName: datasets, sizeLimit: 0}", "must be above 0, as in 50Gi"},
+	{"template.datasetCache={claimName: datasets, sizeLimit: large}", "sizeLimit"},
 }
 
 func TestTheApiserverRefusesContradictions(t *testing.T) {
@@ -166,6 +175,7 @@ func TestTheApiserverRefusesContradictions(t *testing.T) {
 	}
 	t.Run("what is fixed cannot be changed", func(t *testing.T) { refusesChanges(t, c) })
 	t.Run("defaults are the same as in Go", func(t *testing.T) { sameDefaults(t, c) })
+	t.Run("a dataset cache is taken", func(t *testing.T) { takesDatasetCaches(t, c) })
 	t.Run("samples are taken", func(t *testing.T) { takesSamples(t, c) })
 }
 
@@ -227,6 +237,35 @@ func sameDefaults(t *testing.T, c client.Client) {
 	got, _ := json.Marshal(local.Spec)
 	if string(got) != string(want) {
 		t.Errorf("Default gives\n%s\nthe schema gives\n%s", got, want)
+	}
+}
+
+func takesDatasetCaches(t *testing.T, c client.Client) {
+	for set, want := range map[string]string{
+		"template.datasetCache={hostPath: /var/cache/hrm}":              "50Gi",
+		"template.datasetCache={claimName: datasets, sizeLimit: 1.5Ti}": "1536Gi",
+		"template.datasetCache={claimName: datasets, sizeLimit: 9000}":  "9k",
+	} {
+		u := job(t, set)
+		if err := c.Create(t.Context(), u); err != nil {
+			t.Errorf("%s: %v", set, err)
+			continue
+		}
+		onCluster := &v1alpha1.HRMTrainingJob{}
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(u), onCluster); err != nil {
+			t.Fatal(err)
+		}
+		if got := onCluster.Spec.Template.DatasetCache.SizeLimit; got == nil || got.Cmp(resource.MustParse(want)) != 0 {
+			t.Errorf("%s: size limit %v, want %s", set, got, want)
+		}
+		raw, err := json.Marshal(job(t, set).Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		local, err := v1alpha1.Load(strings.NewReader(string(raw)))
+		if err != nil || local.Validate() != nil || local.Spec.Template.DatasetCache.SizeLimit.Cmp(resource.MustParse(want)) != 0 {
+			t.Errorf("%s: from a file it is %+v, %v", set, local, err)
+		}
 	}
 }
 

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/collective"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
+	"github.com/hrm-operator/hrm-operator/trainer/loop"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 	"github.com/hrm-operator/hrm-operator/trainer/progress"
 )
@@ -29,42 +30,61 @@ func sourcesOf(ctx context.Context, s3 objectstore.S3Config) dataset.Sources {
 	}}
 }
 
-// halves are the two parts of a job's dataset, which lies in dir.
+// halves are the two parts of a job's dataset.
 type halves struct {
 	train, test *dataset.Dataset
-	dir         string
+	copy        *dataset.Copy
 }
 
 // newScorer returns what makes the task's scorer of the held-out half.
 func (h halves) newScorer(task v1alpha1.Task) func() (dataset.Scorer, error) {
-	return func() (dataset.Scorer, error) { return dataset.NewScorer(task, h.test, h.dir) }
+	return func() (dataset.Scorer, error) { return dataset.NewScorer(task, h.test, h.copy.Dir) }
 }
 
-// prepareDataset fetches the job's dataset from the store, or builds it and leaves it there for the next job.
-func prepareDataset(ctx context.Context, job *v1alpha1.HRMTrainingJob, f trainFlags, store objectstore.Store, tracker *progress.Tracker) (halves, error) {
+// close gives the files back, and then lets others remove them.
+func (h halves) close() error {
+	var errs []error
+	for _, d := range []*dataset.Dataset{h.train, h.test} {
+		if d != nil {
+			errs = append(errs, d.Close())
+		}
+	}
+	h.copy.Close()
+	return errors.Join(errs...)
+}
+
+// prepareDataset fetches the job's dataset from the store, or builds it and leaves it there for the next job. Its processes
+// do so one after the other.
+func prepareDataset(ctx context.Context, job *v1alpha1.HRMTrainingJob, f trainFlags, store objectstore.Store, group collective.Group, tracker *progress.Tracker) (halves, error) {
 	s3, err := jobS3(job)
 	if err != nil {
 		return halves{}, err
 	}
-	show := seldom(10*time.Second, time.Now, tracker.Note)
-	dir, uri, hit, err := dataset.Cached(ctx, store, "", job.Spec.Dataset, sourcesOf(ctx, s3), filepath.Join(f.scratch, "hrm"), show)
-	if objectstore.DiskFull(err) && !errors.Is(err, objectstore.ErrFull) {
-		return halves{}, fmt.Errorf("dataset of %s: no space is left in %s: give the pod more scratch space (ephemeral-storage in spec.template.resources), or name a roomier directory with --scratch: %w",
-			originOf(job.Spec.Dataset), f.scratch, err)
-	}
+	local, err := f.cache.local(f.scratch, tracker.Note)
 	if err != nil {
-		return halves{}, fmt.Errorf("dataset of %s: %w", originOf(job.Spec.Dataset), err)
+		return halves{}, err
 	}
-	how := "built"
-	if hit {
-		how = "found"
+	show := seldom(10*time.Second, time.Now, tracker.Note)
+	get := func(hash string) (*dataset.Copy, error) {
+		if hash != "" {
+			if c, err := dataset.Retrieve(ctx, store, "", hash, local); !errors.Is(err, dataset.ErrIncomplete) {
+				return c, err
+			}
+		}
+		return dataset.Cached(ctx, store, "", job.Spec.Dataset, sourcesOf(ctx, s3), local, show)
 	}
-	tracker.Note(fmt.Sprintf("dataset %s: %s", how, uri))
-	tracker.Dataset(uri)
-	return loadHalves(dir)
+	c, err := sharedDataset(ctx, group, func(hash string) (*dataset.Copy, error) {
+		return loop.Patiently(ctx, tracker.Note, nil, func() (*dataset.Copy, error) { return get(hash) })
+	})
+	if err != nil {
+		return halves{}, fmt.Errorf("dataset of %s: %w", originOf(job.Spec.Dataset), explainFolder(err, f.scratch))
+	}
+	tracker.Note(fmt.Sprintf("dataset %s: %s", origin(c), c.URI))
+	tracker.Dataset(c.URI)
+	return loadHalves(c)
 }
 
-// originOf says where a dataset comes from.
+// originOf says where a dataset's examples come from.
 func originOf(spec v1alpha1.DatasetSpec) string {
 	if spec.Maze != nil {
 		return "generated mazes"
@@ -72,11 +92,24 @@ func originOf(spec v1alpha1.DatasetSpec) string {
 	return spec.Source.URI
 }
 
-func loadHalves(dir string) (h halves, err error) {
-	h.dir = dir
-	if h.train, err = dataset.Load(dir, dataset.Train); err != nil {
-		return h, err
+// origin says where a dataset came from.
+func origin(c *dataset.Copy) string {
+	switch {
+	case c.Local:
+		return "found in " + c.Dir
+	case c.Hit:
+		return "found"
 	}
-	h.test, err = dataset.Load(dir, dataset.Test)
-	return h, err
+	return "built"
+}
+
+func loadHalves(c *dataset.Copy) (h halves, err error) {
+	h.copy = c
+	if h.train, err = dataset.Load(c.Dir, dataset.Train); err == nil {
+		h.test, err = dataset.Load(c.Dir, dataset.Test)
+	}
+	if err != nil {
+		return halves{}, errors.Join(err, h.close())
+	}
+	return h, nil
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +24,7 @@ type modelFlags struct {
 	checkpoint string
 	step       int64
 	scratch    string
+	cache      cacheFlags
 	store      storeFlags
 	device     deviceFlags
 }
@@ -32,6 +33,7 @@ func (f *modelFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.checkpoint, "checkpoint", "", "directory of a checkpoint that 'hrm checkpoint pull' wrote")
 	c.Flags().Int64Var(&f.step, "step", -1, "step of the checkpoint in --store; the best one if not set")
 	c.Flags().StringVar(&f.scratch, "scratch", os.TempDir(), "directory for files that need not last")
+	f.cache.add(c)
 	f.store.add(c, "where the job trained into")
 	f.device.add(c)
 }
@@ -49,6 +51,9 @@ type trainedModel struct {
 	flags   *modelFlags
 	// store is where the job trained into; nil if only a pulled checkpoint is known.
 	store objectstore.Store
+	// copy is the job's dataset, if it is in use.
+	copy *dataset.Copy
+	note func(string)
 }
 
 func (m *trainedModel) close() {
@@ -56,11 +61,12 @@ func (m *trainedModel) close() {
 		_ = m.network.Close()
 	}
 	_ = m.device.Close()
+	m.copy.Close()
 }
 
 // openModel loads the model that the flags choose, and the device that is to compute it.
 func (a *app) openModel(ctx context.Context, f *modelFlags) (*trainedModel, error) {
-	m := &trainedModel{flags: f}
+	m := &trainedModel{flags: f, note: func(note string) { a.log.Info(note) }}
 	state, manifest, err := m.load(ctx)
 	if err != nil {
 		return nil, err
@@ -74,7 +80,7 @@ func (a *app) openModel(ctx context.Context, f *modelFlags) (*trainedModel, erro
 	if m.job.Spec.Model, m.shape, err = inferred(m.weights, state.Carry, m.job.Spec.Model); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.ref, err)
 	}
-	m.device, err = f.device.open(func(note string) { a.log.Info(note) }, false)
+	m.device, err = f.device.open(m.note, false)
 	if err != nil {
 		return nil, err
 	}
@@ -235,11 +241,14 @@ func (m *trainedModel) jobDataset(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, _, _, err := dataset.Cached(ctx, m.store, "", m.job.Spec.Dataset, sourcesOf(ctx, s3), filepath.Join(m.flags.scratch, "hrm"), nil)
+	local, err := m.flags.cache.local(m.flags.scratch, m.note)
 	if err != nil {
-		return "", fmt.Errorf("dataset of the job: %w", err)
+		return "", err
 	}
-	return dir, nil
+	if m.copy, err = dataset.Cached(ctx, m.store, "", m.job.Spec.Dataset, sourcesOf(ctx, s3), local, seldom(10*time.Second, time.Now, m.note)); err != nil {
+		return "", fmt.Errorf("dataset of the job: %w", explainFolder(err, m.flags.scratch))
+	}
+	return m.copy.Dir, nil
 }
 
 // loadEvalData loads a half of the dataset in dir.

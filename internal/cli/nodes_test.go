@@ -39,6 +39,7 @@ type gang struct {
 	t                  *testing.T
 	job, store, listen string
 	scratch            string
+	flags              []string
 }
 
 func newGang(t *testing.T, steps int) *gang {
@@ -63,8 +64,9 @@ func newGang(t *testing.T, steps int) *gang {
 // start starts a rank.
 func (g *gang) start(rank int) *process {
 	g.t.Helper()
-	cmd := exec.Command(os.Args[0], "train", "-f", g.job, "--store", g.store, "--scratch", filepath.Join(g.scratch, fmt.Sprint(rank)),
-		"--device", "reference", "--rendezvous-listen", g.listen)
+	args := []string{"train", "-f", g.job, "--store", g.store, "--scratch", filepath.Join(g.scratch, fmt.Sprint(rank)),
+		"--device", "reference", "--rendezvous-listen", g.listen}
+	cmd := exec.Command(os.Args[0], append(args, g.flags...)...)
 	cmd.Env = append(os.Environ(), asCommand+"=1", "HRM_JOB=test/tiny", "HRM_ATTEMPT=1", "HRM_WORLD_SIZE=2",
 		fmt.Sprintf("HRM_RANK=%d", rank), "HRM_RENDEZVOUS="+g.listen)
 	return startProcess(g.t, cmd)
@@ -205,5 +207,17 @@ func TestNodes_waitForOneAnother(t *testing.T) {
 				t.Errorf("ends with %d, want %d:\n%s", code, exitInterrupted, alone.said())
 			}
 		})
+	}
+}
+
+// The ranks of a machine have one dataset between them, which rank 0 gets.
+func TestNodes_shareADatasetCache(t *testing.T) {
+	g, cache := newGang(t, 3), t.TempDir()
+	g.flags = []string{"--dataset-cache", cache}
+	both := []*process{g.start(0), g.start(1)}
+	for rank, want := range []string{"dataset built", "dataset found in " + cache} {
+		if code := both[rank].code(); code != 0 || !strings.Contains(both[rank].said(), want) {
+			t.Errorf("rank %d ends with %d, want %q:\n%s", rank, code, want, both[rank].said())
+		}
 	}
 }

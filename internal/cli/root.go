@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 )
 
 // app is what all subcommands share.
@@ -48,7 +50,7 @@ func run(ctx context.Context, args []string, version string, in io.Reader, out, 
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	err := root.ExecuteContext(ctx)
+	err := dataset.Guarded(func() error { return root.ExecuteContext(ctx) })
 	if silent := (statusError{}); err != nil && (!errors.As(err, &silent) || silent.error != nil) {
 		a.complain(err)
 		var usage usageError

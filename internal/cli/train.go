@@ -14,6 +14,7 @@ import (
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/collective"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
@@ -30,6 +31,7 @@ type trainFlags struct {
 	weights string
 	// rendezvousListen is where rank 0 waits for the others, if not at the usual port of all addresses.
 	rendezvousListen string
+	cache            cacheFlags
 	device           deviceFlags
 }
 
@@ -49,7 +51,8 @@ of rank 0; in a cluster the operator does so. All of them stop when one does, an
 		Example: `  hrm train -f job.yaml --store ./run
   hrm train -f job.yaml --store ./run --set training.steps=500 --set training.learningRate=1e-3
   hrm train -f job.yaml --store s3://hrm/sudoku --listen :8080
-  hrm train -f job.yaml --store ./run --weights model.pt`,
+  hrm train -f job.yaml --store ./run --weights model.pt
+  hrm train -f job.yaml --dataset-cache /var/cache/hrm --dataset-cache-size 200Gi`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return a.train(c.Context(), f) },
 	}
@@ -60,6 +63,7 @@ of rank 0; in a cluster the operator does so. All of them stop when one does, an
 	c.Flags().StringVar(&f.scratch, "scratch", os.TempDir(), "directory for files that need not last")
 	c.Flags().StringVar(&f.weights, "weights", "", "begin with these weights, at step 0: a checkpoint directory or a PyTorch file; a store with a checkpoint goes on from that")
 	c.Flags().StringVar(&f.rendezvousListen, "rendezvous-listen", "", "where rank 0 waits for the other processes of a job of several; empty is the port of HRM_RENDEZVOUS, or :29400")
+	f.cache.add(c)
 	f.device.add(c)
 	return c
 }
@@ -129,24 +133,23 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 		return err
 	}
 	defer func() { err = errors.Join(err, group.Close(loop.Parting(err))) }()
-	var data halves
-	err = inTurn(ctx, group, func() (err error) {
-		data, err = loop.Patiently(ctx, tracker.Note, nil, func() (halves, error) { return prepareDataset(ctx, job, f, store, tracker) })
-		return err
-	})
+	data, err := prepareDataset(ctx, job, f, store, group, tracker)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, data.close()) }()
 	compute, err := f.device.open(tracker.Note, false)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = compute.Close() }()
 	watch(tracker, compute, group)
-	return loop.Run(ctx, loop.Options{
-		Spec: &job.Spec, Train: data.train, Test: data.test, NewScorer: data.newScorer(job.Spec.Dataset.Task), Device: compute, Store: store, Tracker: tracker, Group: group, Attempt: place.Attempt,
-		Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(job.Spec.Checkpoint.KeepLast), Job: raw, Version: a.version}),
-		Now:         time.Now, Weights: weights,
+	return dataset.Guarded(func() error {
+		return loop.Run(ctx, loop.Options{
+			Spec: &job.Spec, Train: data.train, Test: data.test, NewScorer: data.newScorer(job.Spec.Dataset.Task), Device: compute, Store: store, Tracker: tracker, Group: group, Attempt: place.Attempt,
+			Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(job.Spec.Checkpoint.KeepLast), Job: raw, Version: a.version}),
+			Now:         time.Now, Weights: weights,
+		})
 	})
 }
 

@@ -109,17 +109,3 @@ func mismatch(err error) error {
 	}
 	return err
 }
-
-// inTurn does something at rank 0 first, and then at the others, which find what it has left in the store.
-func inTurn(ctx context.Context, group collective.Group, do func() error) error {
-	if group.Rank() == 0 {
-		if err := do(); err != nil {
-			return err
-		}
-		return group.Barrier(ctx)
-	}
-	if err := group.Barrier(ctx); err != nil {
-		return err
-	}
-	return do()
-}

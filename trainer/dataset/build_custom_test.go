@@ -22,8 +22,8 @@ func customSpec(uri string) v1alpha1.DatasetSpec {
 	return v1alpha1.DatasetSpec{Task: v1alpha1.TaskCustom, Source: v1alpha1.DatasetSource{URI: uri}}
 }
 
-// folder writes files, by name, and returns where.
-func folder(t *testing.T, files map[string]string) string {
+// filesIn writes files, by name, and returns where.
+func filesIn(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
@@ -62,7 +62,7 @@ func TestBuildCustom_makesGroupsOfIdsThatBothSplitsShare(t *testing.T) {
 	z := gzip.NewWriter(&packed)
 	_, _ = z.Write([]byte(customTest))
 	_ = z.Close()
-	uri := folder(t, map[string]string{"train.jsonl": customTrain, "test.jsonl.gz": packed.String()})
+	uri := filesIn(t, map[string]string{"train.jsonl": customTrain, "test.jsonl.gz": packed.String()})
 	dir, summary := built(t, customSpec(uri))
 	if want := (Summary{SourceSHA256: summary.SourceSHA256, Read: 8, Duplicates: 1, Related: 1, TrainGroups: 3, TrainExamples: 4, TestExamples: 2}); !reflect.DeepEqual(summary, want) {
 		t.Errorf("summary %+v, want %+v", summary, want)
@@ -92,7 +92,7 @@ func TestBuildCustom_makesGroupsOfIdsThatBothSplitsShare(t *testing.T) {
 }
 
 func TestBuildCustom_splitsOneFile(t *testing.T) {
-	uri := filepath.Join(folder(t, map[string]string{"all.jsonl": reversals(500)}), "all.jsonl")
+	uri := filepath.Join(filesIn(t, map[string]string{"all.jsonl": reversals(500)}), "all.jsonl")
 	spec := customSpec(uri)
 	spec.TestFraction, spec.Subsample = "0.2", int32p(300)
 	dir, summary := built(t, spec)
@@ -114,7 +114,7 @@ func TestBuildCustom_splitsOneFile(t *testing.T) {
 }
 
 func TestBuildCustom_takesValuesThatNeedMoreThanAByte(t *testing.T) {
-	uri := filepath.Join(folder(t, map[string]string{"f": `{"input": [0, 65533], "output": [300]}` + "\n" + `{"input": [1, 2], "output": [3]}`}), "f")
+	uri := filepath.Join(filesIn(t, map[string]string{"f": `{"input": [0, 65533], "output": [300]}` + "\n" + `{"input": [1, 2], "output": [3]}`}), "f")
 	dir, _ := built(t, customSpec(uri))
 	d := loaded(t, dir, Train)
 	if d.VocabSize != 65535 {
@@ -162,7 +162,7 @@ func TestBuildCustom_takesOverArraysFromFolderAndBucket(t *testing.T) {
 }
 
 func TestBuildCustom_namesTheIdentifiersOfArraysThatHaveNone(t *testing.T) {
-	from, _ := built(t, customSpec(folder(t, map[string]string{"train.jsonl": customTrain, "test.jsonl": customTest})))
+	from, _ := built(t, customSpec(filesIn(t, map[string]string{"train.jsonl": customTrain, "test.jsonl": customTest})))
 	if err := os.Remove(filepath.Join(from, "identifiers.json")); err != nil {
 		t.Fatal(err)
 	}
@@ -175,10 +175,10 @@ func TestBuildCustom_namesTheIdentifiersOfArraysThatHaveNone(t *testing.T) {
 
 func TestBuildCustom_badDataIsRecognisable(t *testing.T) {
 	file := func(text string) v1alpha1.DatasetSpec {
-		return customSpec(filepath.Join(folder(t, map[string]string{"f.jsonl": text}), "f.jsonl"))
+		return customSpec(filepath.Join(filesIn(t, map[string]string{"f.jsonl": text}), "f.jsonl"))
 	}
 	arrays := func(change func(dir string) error) v1alpha1.DatasetSpec {
-		dir, _ := built(t, customSpec(folder(t, map[string]string{"train.jsonl": customTrain, "test.jsonl": customTest})))
+		dir, _ := built(t, customSpec(filesIn(t, map[string]string{"train.jsonl": customTrain, "test.jsonl": customTest})))
 		if err := change(dir); err != nil {
 			t.Fatal(err)
 		}
@@ -224,7 +224,7 @@ func TestBuildCustom_badDataIsRecognisable(t *testing.T) {
 }
 
 func TestCustomRules(t *testing.T) {
-	dir, _ := built(t, customSpec(folder(t, map[string]string{"train.jsonl": customTrain, "test.jsonl": customTest})))
+	dir, _ := built(t, customSpec(filesIn(t, map[string]string{"train.jsonl": customTrain, "test.jsonl": customTest})))
 	d := loaded(t, dir, Train)
 	rules := RulesOf(v1alpha1.TaskCustom, &d.Metadata)
 	puzzle, answer := d.Example(0)

@@ -4,7 +4,6 @@
 package dataset
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
@@ -49,7 +51,8 @@ type Metadata struct {
 	GridWidth  int `json:"grid_width,omitempty"`
 }
 
-// Dataset is one split in memory. It is not changed after loading.
+// Dataset is one split. It is not changed after loading. Its arrays are the mapped files where that is possible, so that
+// they take no memory of the process: the files must not be changed while it is open, and [Guarded] tells of it if they are.
 type Dataset struct {
 	Metadata
 
@@ -57,14 +60,21 @@ type Dataset struct {
 	identifiers    []int32 // per puzzle
 	puzzles        []int32 // where each puzzle's examples begin, and the end of the last
 	groups         []int32 // where each group's puzzles begin, and the end of the last
-	puzzleOf       []int32 // per example
 	ratings        []int32 // per example; nil if there are none
+	files          []*mapping
 }
 
 // tokens holds [N, S] integers as bytes where they fit, which they do for all known tasks.
 type tokens struct {
 	narrow []uint8
 	wide   []int32
+}
+
+func (t tokens) at(i int) int32 {
+	if t.wide != nil {
+		return t.wide[i]
+	}
+	return int32(t.narrow[i])
 }
 
 func (t tokens) copyTo(dst []int32, from int) {
@@ -78,7 +88,7 @@ func (t tokens) copyTo(dst []int32, from int) {
 }
 
 // Examples is the number of examples.
-func (d *Dataset) Examples() int { return len(d.puzzleOf) }
+func (d *Dataset) Examples() int { return int(d.puzzles[len(d.puzzles)-1]) }
 
 // Puzzles is the number of variants.
 func (d *Dataset) Puzzles() int { return len(d.puzzles) - 1 }
@@ -89,39 +99,60 @@ func (d *Dataset) Groups() int { return len(d.groups) - 1 }
 // Example returns the tokens and labels of one example.
 func (d *Dataset) Example(i int) (inputs, labels []int32) {
 	inputs, labels = make([]int32, d.SeqLen), make([]int32, d.SeqLen)
-	d.Fill([]Draw{{int32(i), d.puzzleOf[i]}}, inputs, labels, make([]int32, 1))
+	d.Fill([]Draw{{int32(i), d.puzzleOf(i)}}, inputs, labels, make([]int32, 1))
 	return inputs, labels
 }
 
-// Load reads a split of the dataset in a directory.
-func Load(dir, split string) (*Dataset, error) {
-	return load(dir, split, func(name string) (io.ReadCloser, error) {
-		return os.Open(filepath.Join(dir, filepath.FromSlash(name)))
-	})
+// puzzleOf returns the puzzle that an example belongs to.
+func (d *Dataset) puzzleOf(example int) int32 {
+	p, found := slices.BinarySearch(d.puzzles, int32(example))
+	if !found {
+		p--
+	}
+	return int32(p)
 }
 
-// LoadStore reads a split of the dataset below a prefix of a store.
-func LoadStore(ctx context.Context, store objectstore.Store, prefix, split string) (*Dataset, error) {
-	return load(store.URI(prefix), split, func(name string) (io.ReadCloser, error) {
-		r, _, err := store.Get(ctx, path.Join(prefix, name))
-		return r, err
+// Close gives the files back. The dataset must not be used any more, by any goroutine.
+func (d *Dataset) Close() error {
+	var errs []error
+	for _, m := range d.files {
+		errs = append(errs, m.unmap())
+	}
+	// A use after this is an index out of range, and no access to what may be mapped there by then.
+	*d = Dataset{Metadata: d.Metadata}
+	return errors.Join(errs...)
+}
+
+// Load opens a split of the dataset in a directory, and checks all of it.
+func Load(dir, split string) (d *Dataset, err error) {
+	err = Guarded(func() error {
+		d, err = load(dir, split, func(name string) (io.ReadCloser, error) {
+			return os.Open(filepath.Join(dir, filepath.FromSlash(name)))
+		})
+		return err
 	})
+	return d, err
 }
 
 // loader reads the files of one split; the first error ends it.
 type loader struct {
 	where, split, set string
 	open              func(name string) (io.ReadCloser, error)
+	// files are those of the arrays that are mapped.
+	files []*mapping
 }
 
-func load(where, split string, open func(string) (io.ReadCloser, error)) (*Dataset, error) {
-	l := loader{where: where, split: split, open: open}
-	d := &Dataset{}
+func load(where, split string, open func(string) (io.ReadCloser, error)) (_ *Dataset, err error) {
+	l, d := &loader{where: where, split: split, open: open}, &Dataset{}
+	defer func() {
+		if d.files == nil { // not loaded: also after a fault, which is no error yet
+			err = errors.Join(err, (&Dataset{files: l.files}).Close())
+		}
+	}()
 	if err := l.metadata(&d.Metadata); err != nil {
 		return nil, err
 	}
 	l.set = d.Sets[0]
-	var err error
 	if d.inputs, err = l.tokens("inputs", &d.Metadata); err != nil {
 		return nil, err
 	}
@@ -143,14 +174,19 @@ func load(where, split string, open func(string) (io.ReadCloser, error)) (*Datas
 	if err := l.check(d); err != nil {
 		return nil, err
 	}
+	for _, m := range l.files {
+		// Training draws rows from everywhere: reading ahead of each would read the disk many times over.
+		m.advise(unix.MADV_RANDOM)
+	}
+	d.files = l.files
 	return d, nil
 }
 
-func (l loader) bad(name, format string, args ...any) error {
+func (l *loader) bad(name, format string, args ...any) error {
 	return dataerror.New(path.Join(l.where, l.split, name), 0, format, args...)
 }
 
-func (l loader) read(name string, use func(io.Reader) error) error {
+func (l *loader) read(name string, use func(io.Reader) error) error {
 	r, err := l.open(path.Join(l.split, name))
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, objectstore.ErrNotFound) {
 		return l.bad(name, "missing: this is not a dataset, or only part of one")
@@ -162,7 +198,7 @@ func (l loader) read(name string, use func(io.Reader) error) error {
 	return use(r)
 }
 
-func (l loader) metadata(m *Metadata) error {
+func (l *loader) metadata(m *Metadata) error {
 	const name = "dataset.json"
 	return l.read(name, func(r io.Reader) error {
 		text, err := io.ReadAll(dataerror.Limit(r, path.Join(l.where, l.split, name), maxMetadata))
@@ -192,10 +228,10 @@ func (l loader) metadata(m *Metadata) error {
 	})
 }
 
-func (l loader) array(field string) (a NPY, err error) {
+func (l *loader) array(field string) (a NPY, err error) {
 	name := arrayFile(l.set, field)
 	err = l.read(name, func(r io.Reader) error {
-		if a, err = ReadNPY(r); err != nil {
+		if a, err = l.mapOrRead(r); err != nil {
 			return l.bad(name, "%v", err)
 		}
 		return nil
@@ -203,10 +239,25 @@ func (l loader) array(field string) (a NPY, err error) {
 	return a, err
 }
 
+// mapOrRead maps an array's file, or reads it if that cannot be.
+func (l *loader) mapOrRead(r io.Reader) (NPY, error) {
+	if f, ok := r.(*os.File); ok {
+		a, m, err := mapNPY(f)
+		if err == nil {
+			m.advise(unix.MADV_SEQUENTIAL)
+			l.files = append(l.files, m)
+		}
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return a, err
+		}
+	}
+	return ReadNPY(r)
+}
+
 // arrayFile is the name of an array's file: all__inputs.npy.
 func arrayFile(set, field string) string { return set + "__" + field + ".npy" }
 
-func (l loader) vector(field string) ([]int32, error) {
+func (l *loader) vector(field string) ([]int32, error) {
 	a, err := l.array(field)
 	if err != nil {
 		return nil, err
@@ -218,14 +269,14 @@ func (l loader) oneAxis(field string, a NPY) ([]int32, error) {
 	if len(a.Shape) != 1 {
 		return nil, l.bad(arrayFile(l.set, field), "has shape %v: expected one axis", a.Shape)
 	}
-	v, err := a.Int32s()
+	v, err := a.int32s()
 	if err != nil {
 		return nil, l.bad(arrayFile(l.set, field), "%v", err)
 	}
 	return v, nil
 }
 
-func (l loader) tokens(field string, m *Metadata) (tokens, error) {
+func (l *loader) tokens(field string, m *Metadata) (tokens, error) {
 	a, err := l.array(field)
 	if err != nil {
 		return tokens{}, err
@@ -233,29 +284,32 @@ func (l loader) tokens(field string, m *Metadata) (tokens, error) {
 	if len(a.Shape) != 2 || a.Shape[1] != m.SeqLen {
 		return tokens{}, l.bad(arrayFile(l.set, field), "has shape %v: expected (examples, %d)", a.Shape, m.SeqLen)
 	}
+	var t tokens
+	var bad int
 	if a.Type == "|u1" {
-		for i, v := range a.Data {
-			if int(v) >= m.VocabSize {
-				return tokens{}, l.bad(arrayFile(l.set, field), "example %d holds token %d, outside the vocabulary of %d", i/m.SeqLen, v, m.VocabSize)
+		t.narrow = a.Data
+		bad = outside(t.narrow, m.VocabSize)
+	} else {
+		if t.wide, err = a.int32s(); err != nil {
+			return tokens{}, l.bad(arrayFile(l.set, field), "%v", err)
+		}
+		var ignored []int32
+		if field == "labels" {
+			ignored = append(ignored, IgnoreLabel)
+			if m.IgnoreLabelID != nil {
+				ignored = append(ignored, *m.IgnoreLabelID)
 			}
 		}
-		return tokens{narrow: a.Data}, nil
+		bad = outsideWide(t.wide, m.VocabSize, ignored...)
 	}
-	wide, err := a.Int32s()
-	if err != nil {
-		return tokens{}, l.bad(arrayFile(l.set, field), "%v", err)
+	if bad >= 0 {
+		return tokens{}, l.bad(arrayFile(l.set, field), "example %d holds token %d, outside the vocabulary of %d", bad/m.SeqLen, t.at(bad), m.VocabSize)
 	}
-	for i, v := range wide {
-		ignored := field == "labels" && (v == IgnoreLabel || (m.IgnoreLabelID != nil && v == *m.IgnoreLabelID))
-		if !ignored && (v < 0 || int(v) >= m.VocabSize) {
-			return tokens{}, l.bad(arrayFile(l.set, field), "example %d holds token %d, outside the vocabulary of %d", i/m.SeqLen, v, m.VocabSize)
-		}
-	}
-	return tokens{wide: wide}, nil
+	return t, nil
 }
 
 // check proves that the offsets fit together, so that no later index can be out of range.
-func (l loader) check(d *Dataset) error {
+func (l *loader) check(d *Dataset) error {
 	size := func(t tokens) int { return max(len(t.narrow), len(t.wide)) / d.SeqLen }
 	n := size(d.inputs)
 	if size(d.labels) != n {
@@ -283,12 +337,6 @@ func (l loader) check(d *Dataset) error {
 	}
 	if d.TotalGroups != d.Groups() {
 		return l.bad("dataset.json", "total_groups is %d, but there are %d", d.TotalGroups, d.Groups())
-	}
-	d.puzzleOf = make([]int32, n)
-	for p := range d.Puzzles() {
-		for i := d.puzzles[p]; i < d.puzzles[p+1]; i++ {
-			d.puzzleOf[i] = int32(p)
-		}
 	}
 	return nil
 }

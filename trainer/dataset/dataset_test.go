@@ -180,12 +180,13 @@ func TestCached(t *testing.T) {
 	ctx := context.Background()
 	cached := func() (dir, uri string, hit bool) {
 		t.Helper()
-		dir, uri, hit, err := Cached(ctx, store, "jobs/a", small(), Sources{}, t.TempDir(), nil)
+		c, err := Cached(ctx, store, "jobs/a", small(), Sources{}, Local{Scratch: t.TempDir()}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		loaded(t, dir, Train)
-		return dir, uri, hit
+		defer c.Close()
+		loaded(t, c.Dir, Train)
+		return c.Dir, c.URI, c.Hit
 	}
 	first, uri, hit := cached()
 	if hit || !strings.Contains(uri, "jobs/a/datasets/") {
@@ -229,11 +230,12 @@ func TestCached_byManyInOneFolder(t *testing.T) {
 				return err
 			}
 			for range 3 {
-				dir, _, _, err := Cached(t.Context(), store, "", small(), Sources{}, scratch, nil)
+				c, err := Cached(t.Context(), store, "", small(), Sources{}, Local{Scratch: scratch}, nil)
 				if err != nil {
 					return err
 				}
-				if _, err := Load(dir, Train); err != nil {
+				defer c.Close()
+				if _, err := Load(c.Dir, Train); err != nil {
 					return err
 				}
 			}
@@ -322,7 +324,7 @@ func TestSampler_drawsOneVariantOfEachGroupPerEpoch(t *testing.T) {
 		groups := map[int]bool{}
 		for range 7 {
 			draw := s.Next()[0]
-			if d.puzzleOf[draw.Example] != draw.Puzzle {
+			if d.puzzleOf(int(draw.Example)) != draw.Puzzle {
 				t.Fatalf("example %d does not belong to puzzle %d", draw.Example, draw.Puzzle)
 			}
 			variants[draw.Puzzle] = true

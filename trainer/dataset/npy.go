@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unsafe"
 )
 
 // NPY is an array of integers in C order, as numpy's .npy files hold it.
@@ -46,12 +47,14 @@ func ReadNPY(r io.Reader) (NPY, error) {
 		return NPY{}, err
 	}
 	if _, err := b.ReadByte(); err == nil {
-		return NPY{}, errors.New("bytes after the end of the array")
+		return NPY{}, errTrailing
 	} else if !errors.Is(err, io.EOF) {
 		return NPY{}, err
 	}
 	return a, nil
 }
+
+var errTrailing = errors.New("bytes after the end of the array")
 
 func readNPYHeader(r io.Reader) (NPY, int, error) {
 	fixed := make([]byte, 10)
@@ -156,6 +159,19 @@ func (a NPY) Int32s() ([]int32, error) {
 	}
 	return out, nil
 }
+
+// int32s is like Int32s, but returns the data itself where it is such numbers already.
+func (a NPY) int32s() ([]int32, error) {
+	const size = 4
+	begin := unsafe.Pointer(unsafe.SliceData(a.Data))
+	if a.Type != "<i4" || !littleEndian || uintptr(begin)%size != 0 {
+		return a.Int32s()
+	}
+	return unsafe.Slice((*int32)(begin), len(a.Data)/size), nil
+}
+
+// littleEndian says that this machine's numbers lie in memory as they do in files.
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 func element(kind string, b []byte) (int32, bool) {
 	var v int64

@@ -205,7 +205,7 @@ func (s *Sequence) Next() ([]Draw, int) {
 	for i := range batch {
 		batch[i] = Blank
 		if i < n {
-			batch[i] = Draw{int32(s.next + i), s.data.puzzleOf[s.next+i]}
+			batch[i] = Draw{int32(s.next + i), s.data.puzzleOf(s.next + i)}
 		}
 	}
 	s.next += n

@@ -6,7 +6,7 @@ import (
 )
 
 // DrawOf returns an example as a row of a batch.
-func (d *Dataset) DrawOf(example int) Draw { return Draw{int32(example), d.puzzleOf[example]} }
+func (d *Dataset) DrawOf(example int) Draw { return Draw{int32(example), d.puzzleOf(example)} }
 
 // WholeGroups returns how many of the first limit examples (all, if limit is 0) are those of whole groups: an original
 // that only some variants of are answered can't be scored like the others. A first group that is larger than the limit

@@ -111,6 +111,30 @@ func (d *directory) Get(ctx context.Context, key string) (io.ReadCloser, Info, e
 	return f, info, nil
 }
 
+// GetRange implements [Store].
+func (d *directory) GetRange(ctx context.Context, key, etag string, from, size int64) (io.ReadCloser, error) {
+	r, info, err := d.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case info.ETag != etag:
+		err = ErrPrecondition
+	case from < 0 || size < 1 || size > info.Size-from:
+		err = fmt.Errorf("%d bytes from %d on are not in its %d: %w", size, from, info.Size, io.ErrUnexpectedEOF)
+	default:
+		_, err = r.(io.Seeker).Seek(from, io.SeekStart)
+	}
+	if err != nil {
+		r.Close()
+		return nil, d.explain("read", key, err)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(r, size), r}, nil
+}
+
 // Stat implements [Store].
 func (d *directory) Stat(ctx context.Context, key string) (Info, error) {
 	r, info, err := d.Get(ctx, key)

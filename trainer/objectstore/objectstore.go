@@ -25,6 +25,9 @@ type Condition struct {
 type Store interface {
 	// Get opens an object. The error wraps ErrNotFound if there is none.
 	Get(ctx context.Context, key string) (io.ReadCloser, Info, error)
+	// GetRange opens size bytes, at least one, of the object that has this ETag, beginning with the byte at from. The error
+	// wraps ErrPrecondition if the object is another one by now.
+	GetRange(ctx context.Context, key, etag string, from, size int64) (io.ReadCloser, error)
 	// Put stores size bytes from r under key, whole or not at all, and returns the new ETag.
 	// The error wraps ErrPrecondition if the condition does not hold.
 	Put(ctx context.Context, key string, r io.Reader, size int64, c Condition) (Info, error)

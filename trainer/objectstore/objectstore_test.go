@@ -112,6 +112,33 @@ var contract = map[string]func(t *testing.T, s objectstore.Store){
 			t.Error("the ETag did not change")
 		}
 	},
+	"a range is a part of the object that was described": func(t *testing.T, s objectstore.Store) {
+		// Of large objects, directories do not read the content to tell whether it is the same.
+		for name, content := range map[string]string{"small": "0123456789", "large": strings.Repeat("0123456789", 200_000)} {
+			info := put(t, s, name, content, objectstore.Condition{})
+			for _, x := range []struct{ from, size int64 }{{0, 1}, {3, 4}, {info.Size - 1, 1}, {0, info.Size}} {
+				r, err := s.GetRange(t.Context(), name, info.ETag, x.from, x.size)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := io.ReadAll(r)
+				r.Close()
+				if err != nil || string(got) != content[x.from:x.from+x.size] {
+					t.Errorf("%s: %d bytes from %d on: got %d bytes, %v", name, x.size, x.from, len(got), err)
+				}
+			}
+			if _, err := s.GetRange(t.Context(), name, info.ETag, info.Size-1, 2); err == nil {
+				t.Errorf("%s: a range beyond the end is given", name)
+			}
+			put(t, s, name, strings.ToUpper(content[1:])+"x", objectstore.Condition{})
+			if _, err := s.GetRange(t.Context(), name, info.ETag, 0, 1); !errors.Is(err, objectstore.ErrPrecondition) {
+				t.Errorf("%s: a range of what was written since: %v", name, err)
+			}
+		}
+		if _, err := s.GetRange(t.Context(), "none", "x", 0, 1); !errors.Is(err, objectstore.ErrNotFound) {
+			t.Errorf("a range of nothing: %v", err)
+		}
+	},
 	"a missing object is not found": func(t *testing.T, s objectstore.Store) {
 		if _, _, err := s.Get(t.Context(), "none"); !errors.Is(err, objectstore.ErrNotFound) {
 			t.Errorf("get: %v", err)
@@ -208,7 +235,8 @@ var contract = map[string]func(t *testing.T, s objectstore.Store){
 			_, _, getErr := s.Get(t.Context(), key)
 			_, statErr := s.Stat(t.Context(), key)
 			_, putErr := objectstore.PutBytes(t.Context(), s, key, nil, objectstore.Condition{})
-			for what, err := range map[string]error{"get": getErr, "stat": statErr, "put": putErr, "delete": s.Delete(t.Context(), key)} {
+			_, rangeErr := s.GetRange(t.Context(), key, "x", 0, 1)
+			for what, err := range map[string]error{"get": getErr, "get range": rangeErr, "stat": statErr, "put": putErr, "delete": s.Delete(t.Context(), key)} {
 				if !errors.Is(err, objectstore.ErrKey) {
 					t.Errorf("%s: %s %.40q: got %v, want a bad key", name, what, key, err)
 				}
@@ -389,6 +417,23 @@ func TestADownloadGoesOnAfterItsConnectionBroke(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := get(t, broken, "k"); got != string(content) {
+		t.Errorf("got %d bytes, want %d, or they differ", len(got), len(content))
+	}
+}
+
+func TestALargeObjectGoesInParts(t *testing.T) {
+	server := s3server.Start(t)
+	server.Bucket(t, "hrm")
+	s, err := objectstore.OpenS3(t.Context(), config(server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := bytes.Repeat([]byte("0123456789abcdef"), 5<<20) // 80 MiB
+	info := put(t, s, "k", string(content), objectstore.Condition{})
+	if !strings.HasSuffix(info.ETag, "-2") {
+		t.Errorf("the ETag is %s, want that of two parts", info.ETag)
+	}
+	if got := get(t, s, "k"); got != string(content) {
 		t.Errorf("got %d bytes, want %d, or they differ", len(got), len(content))
 	}
 }

@@ -48,8 +48,12 @@ type s3 struct {
 }
 
 // singlePut is the largest object that S3 takes in one request. One request is one condition, and nothing of it
-// remains if it fails, so nothing smaller is sent in parts.
+// remains if it fails, so nothing smaller that has a condition is sent in parts.
 const singlePut = 5 << 30
+
+// An object of several parts that has no condition is sent in parts of putPart bytes, some at a time, if it can be read
+// from anywhere: nothing of it is held in memory then.
+const putPart = 64 << 20
 
 // OpenS3 opens a bucket and checks that it can be reached with the credentials.
 func OpenS3(ctx context.Context, c S3Config) (Store, error) {
@@ -164,7 +168,18 @@ func (s *s3) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) {
 		r.Close()
 		return nil, Info{}, fmt.Errorf("read %s: the server does not say how long it is: check storage.endpoint and what stands before it", s.URI(key))
 	}
-	return &download{ctx: ctx, store: s, key: key, etag: o.ETag, size: o.Size, body: r}, s.info(key, o), nil
+	return &download{ctx: ctx, store: s, key: key, etag: o.ETag, end: o.Size, body: r}, s.info(key, o), nil
+}
+
+// GetRange implements [Store].
+func (s *s3) GetRange(ctx context.Context, key, etag string, from, size int64) (io.ReadCloser, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	d := &download{ctx: ctx, store: s, key: key, etag: etag, at: from, end: from + size}
+	var err error
+	d.body, err = d.open()
+	return d, err
 }
 
 func (s *s3) info(key string, o minio.ObjectInfo) Info {
@@ -189,6 +204,9 @@ func (s *s3) Put(ctx context.Context, key string, r io.Reader, size int64, c Con
 		return Info{}, err
 	}
 	o := minio.PutObjectOptions{DisableMultipart: size <= singlePut}
+	if _, anywhere := r.(io.ReaderAt); anywhere && c == (Condition{}) && size > putPart {
+		o.DisableMultipart, o.PartSize = false, putPart
+	}
 	if c != (Condition{}) {
 		support, err := s.conditions(ctx)
 		if err != nil {

@@ -32,6 +32,10 @@ func (s *sub) Get(ctx context.Context, key string) (io.ReadCloser, Info, error) 
 	return r, i, err
 }
 
+func (s *sub) GetRange(ctx context.Context, key, etag string, from, size int64) (io.ReadCloser, error) {
+	return s.store.GetRange(ctx, s.prefix+key, etag, from, size)
+}
+
 func (s *sub) Put(ctx context.Context, key string, r io.Reader, size int64, c Condition) (Info, error) {
 	return s.strip(s.store.Put(ctx, s.prefix+key, r, size, c))
 }

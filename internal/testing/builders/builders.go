@@ -78,6 +78,13 @@ func (b *TrainingJob) Credentials(secret string) *TrainingJob {
 	return b
 }
 
+// DatasetCache adds a volume for datasets.
+func (b *TrainingJob) DatasetCache(c v1alpha1.DatasetCache) *TrainingJob {
+	b.job.Spec.Template.DatasetCache = &c
+	b.job.Default()
+	return b
+}
+
 // CA names the ConfigMap of the store's authority.
 func (b *TrainingJob) CA(configMap string) *TrainingJob {
 	b.job.Spec.Storage.CAConfigMapRef = &v1alpha1.LocalReference{Name: configMap}
