@@ -24,6 +24,8 @@ DEVICE i64 thread_index() { return (i64)blockIdx.x * blockDim.x + threadIdx.x; }
 DEVICE int lane_index() { return threadIdx.x % 32; }
 DEVICE int warp_index() { return threadIdx.x / 32; }
 
+DEVICE float infinity() { return float_of(0x7f800000u); }
+
 DEVICE float widen(bf16 x) { return float_of((u32)x.bits << 16); }
 DEVICE float widen(float x) { return x; }
 DEVICE bf16 narrow(float x) { return bf16{(unsigned short)round_pair(x, 0)}; }
@@ -31,12 +33,12 @@ DEVICE bf16 narrow(float x) { return bf16{(unsigned short)round_pair(x, 0)}; }
 // load fills x from p, by accesses of 16 bytes if N is a multiple of such.
 template <int N> DEVICE void load(float (&x)[N], const float *p) {
   if constexpr (N % 4 == 0) {
-    for (int i = 0; i < N; i += 4) {
+    UNROLL for (int i = 0; i < N; i += 4) {
       quad q = *(const quad *)(p + i);
       x[i] = float_of(q.x), x[i + 1] = float_of(q.y), x[i + 2] = float_of(q.z), x[i + 3] = float_of(q.w);
     }
   } else {
-    for (int i = 0; i < N; i++) x[i] = p[i];
+    UNROLL for (int i = 0; i < N; i++) x[i] = p[i];
   }
 }
 
@@ -47,29 +49,29 @@ DEVICE void widen_pair(float *x, u32 pair) {
 
 template <int N> DEVICE void load(float (&x)[N], const bf16 *p) {
   if constexpr (N % 8 == 0) {
-    for (int i = 0; i < N; i += 8) {
+    UNROLL for (int i = 0; i < N; i += 8) {
       quad q = *(const quad *)(p + i);
       widen_pair(x + i, q.x), widen_pair(x + i + 2, q.y), widen_pair(x + i + 4, q.z), widen_pair(x + i + 6, q.w);
     }
   } else {
-    for (int i = 0; i < N; i++) x[i] = widen(p[i]);
+    UNROLL for (int i = 0; i < N; i++) x[i] = widen(p[i]);
   }
 }
 
 template <int N> DEVICE void store(float *p, const float (&x)[N]) {
   if constexpr (N % 4 == 0) {
-    for (int i = 0; i < N; i += 4) *(quad *)(p + i) = quad{bits_of(x[i]), bits_of(x[i + 1]), bits_of(x[i + 2]), bits_of(x[i + 3])};
+    UNROLL for (int i = 0; i < N; i += 4) *(quad *)(p + i) = quad{bits_of(x[i]), bits_of(x[i + 1]), bits_of(x[i + 2]), bits_of(x[i + 3])};
   } else {
-    for (int i = 0; i < N; i++) p[i] = x[i];
+    UNROLL for (int i = 0; i < N; i++) p[i] = x[i];
   }
 }
 
 template <int N> DEVICE void store(bf16 *p, const float (&x)[N]) {
   if constexpr (N % 8 == 0) {
-    for (int i = 0; i < N; i += 8)
+    UNROLL for (int i = 0; i < N; i += 8)
       *(quad *)(p + i) = quad{round_pair(x[i], x[i + 1]), round_pair(x[i + 2], x[i + 3]), round_pair(x[i + 4], x[i + 5]), round_pair(x[i + 6], x[i + 7])};
   } else {
-    for (int i = 0; i < N; i++) p[i] = narrow(x[i]);
+    UNROLL for (int i = 0; i < N; i++) p[i] = narrow(x[i]);
   }
 }
 
@@ -77,7 +79,7 @@ template <int N> DEVICE void store(bf16 *p, const float (&x)[N]) {
 template <int N> DEVICE void load_weights(float (&x)[N], const float *p) {
   load(x, p);
 #ifdef BFLOAT16
-  for (int i = 0; i < N; i++) x[i] = widen(narrow(x[i]));
+  UNROLL for (int i = 0; i < N; i++) x[i] = widen(narrow(x[i]));
 #endif
 }
 

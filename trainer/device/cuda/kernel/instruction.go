@@ -8,6 +8,7 @@ import (
 
 // families say how each opcode is launched.
 var families = map[device.Opcode]func(*call) error{
+	device.OpAttention: attention, device.OpAttentionGrad: attentionGrad,
 	device.OpReset:          reset,
 	device.OpAdd:            add,
 	device.OpDropPrefix:     dropPrefix,

@@ -20,6 +20,9 @@ struct alignas(16) quad {
 
 #define KERNEL extern "C" __global__
 #define DEVICE static __device__ __forceinline__
+#define DEVICE_MEMBER __device__ __forceinline__
+// Loops over arrays in registers must be unrolled: registers have no index.
+#define UNROLL _Pragma("unroll")
 
 DEVICE float float_of(u32 bits) {
   float x;

@@ -5,14 +5,12 @@
 #include <dlfcn.h>
 #include <sanitizer/common_interface_defs.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -41,14 +39,13 @@ struct Copy {
 };
 
 struct Thread {
-  ucontext_t context;
+  void *stack_pointer;
   char *stack = nullptr;
   void *fake_stack = nullptr;
   Index at;
   int number;
   State state;
   const char *operation;
-  unsigned mask;
   const void *argument;
   void *result;
   std::vector<Copy> copies;
@@ -56,42 +53,126 @@ struct Thread {
 
 std::vector<Thread> threads;
 std::vector<int> ready;
+// arrived counts the lanes of each warp that wait for the others.
+std::vector<int> arrived;
 Thread *running;
-ucontext_t scheduler;
-void *scheduler_fake_stack;
+void *scheduler_pointer, *scheduler_fake_stack;
 const void *scheduler_stack;
 size_t scheduler_stack_size;
-std::mt19937_64 random_source;
+uint64_t random_state;
 void (*kernel)(void **);
 void **kernel_arguments;
 const char *kernel_name = "";
 int at_barrier, done;
 
-// give_way goes back to the scheduler.
-void give_way() {
-  Thread *self = running;
-  bool last = self->state == State::done;
-  __sanitizer_start_switch_fiber(last ? nullptr : &self->fake_stack, scheduler_stack, scheduler_stack_size);
-  swapcontext(&self->context, &scheduler);
-  __sanitizer_finish_switch_fiber(self->fake_stack, nullptr, nullptr);
+// draw is splitmix64.
+uint64_t draw() {
+  uint64_t z = random_state += 0x9e3779b97f4a7c15;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+  z = (z ^ z >> 27) * 0x94d049bb133111eb;
+  return z ^ z >> 31;
 }
 
-void resume(Thread *t) {
+// swap_stacks saves the registers that a function must keep on the stack, and goes on where those of `to` were saved.
+extern "C" void swap_stacks(void **from, void *to);
+#if defined(__x86_64__)
+constexpr int SAVED = 6, ENTRY = 6;
+asm(R"(
+swap_stacks:
+  push %rbp
+  push %rbx
+  push %r12
+  push %r13
+  push %r14
+  push %r15
+  mov %rsp, (%rdi)
+  mov %rsi, %rsp
+  pop %r15
+  pop %r14
+  pop %r13
+  pop %r12
+  pop %rbx
+  pop %rbp
+  ret
+)");
+#elif defined(__aarch64__)
+constexpr int SAVED = 20, ENTRY = 11;
+asm(R"(
+swap_stacks:
+  sub sp, sp, #160
+  stp x19, x20, [sp, #0]
+  stp x21, x22, [sp, #16]
+  stp x23, x24, [sp, #32]
+  stp x25, x26, [sp, #48]
+  stp x27, x28, [sp, #64]
+  stp x29, x30, [sp, #80]
+  stp d8, d9, [sp, #96]
+  stp d10, d11, [sp, #112]
+  stp d12, d13, [sp, #128]
+  stp d14, d15, [sp, #144]
+  mov x2, sp
+  str x2, [x0]
+  mov sp, x1
+  ldp x19, x20, [sp, #0]
+  ldp x21, x22, [sp, #16]
+  ldp x23, x24, [sp, #32]
+  ldp x25, x26, [sp, #48]
+  ldp x27, x28, [sp, #64]
+  ldp x29, x30, [sp, #80]
+  ldp d8, d9, [sp, #96]
+  ldp d10, d11, [sp, #112]
+  ldp d12, d13, [sp, #128]
+  ldp d14, d15, [sp, #144]
+  add sp, sp, #160
+  ret
+)");
+#else
+#error "the emulation switches stacks on x86-64 and arm64 only"
+#endif
+
+// next takes a random thread of those that can run; null if all wait.
+Thread *next() {
+  if (ready.empty()) return nullptr;
+  size_t pick = draw() % ready.size();
+  Thread *t = &threads[ready[pick]];
+  ready[pick] = ready.back();
+  ready.pop_back();
   running = t;
   thread = t->at;
   lane = t->number % 32;
+  return t;
+}
+
+// give_way lets another thread run, or the scheduler if none can.
+void give_way(Thread *self) {
+  Thread *t = next();
+  if (t == self) return;
+  bool last = self->state == State::done;
+  __sanitizer_start_switch_fiber(last ? nullptr : &self->fake_stack, t ? t->stack : scheduler_stack, t ? STACK : scheduler_stack_size);
+  swap_stacks(&self->stack_pointer, t ? t->stack_pointer : scheduler_pointer);
+  __sanitizer_finish_switch_fiber(self->fake_stack, nullptr, nullptr);
+}
+
+// run_ready runs threads until all wait or have ended.
+void run_ready() {
+  Thread *t = next();
   __sanitizer_start_switch_fiber(&scheduler_fake_stack, t->stack, STACK);
-  swapcontext(&scheduler, &t->context);
+  swap_stacks(&scheduler_pointer, t->stack_pointer);
   __sanitizer_finish_switch_fiber(scheduler_fake_stack, nullptr, nullptr);
 }
 
 void body() {
-  __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack, &scheduler_stack_size);
+  const void *from;
+  size_t size;
+  __sanitizer_finish_switch_fiber(nullptr, &from, &size);
+  if (!scheduler_stack) scheduler_stack = from, scheduler_stack_size = size;
+  Thread *self = running;
   kernel(kernel_arguments);
-  if (!running->copies.empty()) fail("a thread ends before its copies have arrived");
-  running->state = State::done;
+  if (!self->copies.empty()) fail("a thread ends before its copies have arrived");
+  self->state = State::done;
   done++;
-  give_way();
+  give_way(self);
+  __builtin_unreachable();
 }
 
 void make_ready(Thread *t) {
@@ -106,11 +187,10 @@ void start(int number) {
   t.number = number;
   t.at = {number % size.x, number / size.x % size.y, number / size.x / size.y};
   t.fake_stack = nullptr;
-  getcontext(&t.context);
-  t.context.uc_stack.ss_sp = t.stack;
-  t.context.uc_stack.ss_size = STACK;
-  t.context.uc_link = nullptr;
-  makecontext(&t.context, body, 0);
+  void **top = (void **)(t.stack + STACK) - 2;
+  *top = (void *)body;
+  if (ENTRY < SAVED) top[ENTRY - SAVED] = (void *)body;
+  t.stack_pointer = top - SAVED;
   make_ready(&t);
 }
 
@@ -134,15 +214,12 @@ void run_block(int shared_bytes) {
     threads = std::vector<Thread>(count);
   }
   ready.clear();
+  arrived.assign((count + 31) / 32, 0);
   at_barrier = done = 0;
   for (int i = 0; i < count; i++) start(i);
   while (done < count) {
     if (ready.empty()) stuck();
-    size_t pick = random_source() % ready.size();
-    int number = ready[pick];
-    ready[pick] = ready.back();
-    ready.pop_back();
-    resume(&threads[number]);
+    run_ready();
   }
   free(launch.shared);
 }
@@ -155,12 +232,13 @@ void fail(const char *what) {
 }
 
 void block_barrier() {
-  running->state = State::at_barrier;
+  Thread *self = running;
+  self->state = State::at_barrier;
   if (++at_barrier == (int)threads.size()) {
     at_barrier = 0;
     for (Thread &t : threads) make_ready(&t);
   }
-  give_way();
+  give_way(self);
 }
 
 void together(const char *operation, unsigned mask, const void *argument, void *result, void (*compute)(const void *const *, void *const *)) {
@@ -168,20 +246,19 @@ void together(const char *operation, unsigned mask, const void *argument, void *
   Thread *self = running;
   self->state = State::in_warp;
   self->operation = operation, self->argument = argument, self->result = result;
-  Thread *warp = &threads[self->number / 32 * 32];
-  bool complete = true;
-  for (int i = 0; i < 32; i++) complete = complete && warp[i].state == State::in_warp;
-  if (complete) {
+  if (++arrived[self->number / 32] == 32) {
+    arrived[self->number / 32] = 0;
+    Thread *warp = &threads[self->number / 32 * 32];
     const void *arguments[32];
     void *results[32];
     for (int i = 0; i < 32; i++) {
-      if (strcmp(warp[i].operation, operation) != 0) fail("the lanes of a warp meet at different operations");
+      if (warp[i].operation != operation && strcmp(warp[i].operation, operation) != 0) fail("the lanes of a warp meet at different operations");
       arguments[i] = warp[i].argument, results[i] = warp[i].result;
     }
     compute(arguments, results);
     for (int i = 0; i < 32; i++) make_ready(&warp[i]);
   }
-  give_way();
+  give_way(self);
 }
 
 void begin_copy(void *to, const void *from, bool wanted) {
@@ -302,7 +379,7 @@ void run_launch(const std::vector<Block> &blocks) {
   launch.grid = grid, launch.block = block;
   std::vector<uint64_t> order((size_t)grid.x * grid.y * grid.z);
   for (size_t i = 0; i < order.size(); i++) order[i] = i;
-  std::shuffle(order.begin(), order.end(), random_source);
+  for (size_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[draw() % i]);
   for (uint64_t i : order) {
     launch.at = {(unsigned)(i % grid.x), (unsigned)(i / grid.x % grid.y), (unsigned)(i / grid.x / grid.y)};
     run_block(shared_bytes);
@@ -311,7 +388,7 @@ void run_launch(const std::vector<Block> &blocks) {
 
 // A job: seed, blocks, places in them that hold addresses of blocks, launches.
 void run_job() {
-  random_source.seed(read_number<uint64_t>());
+  random_state = read_number<uint64_t>();
   std::vector<Block> blocks(read_number<uint32_t>());
   for (Block &b : blocks) b = read_block();
   for (uint32_t n = read_number<uint32_t>(); n > 0; n--) {

@@ -18,6 +18,8 @@ struct alignas(16) quad {
 
 #define KERNEL static
 #define DEVICE static inline
+#define DEVICE_MEMBER inline
+#define UNROLL
 #define __launch_bounds__(...)
 #define __restrict__
 #define threadIdx (emulate::thread)
@@ -68,21 +70,26 @@ DEVICE void copy_async(void *to, const void *from, bool wanted) {
 }
 DEVICE void copies_arrived() { emulate::finish_copies(); }
 
+// The arithmetic of what a warp does together runs without checks, for speed; what it reads was copied with them.
+#define UNCHECKED __attribute__((no_sanitize("address", "undefined"), optimize("O3"), noinline)) static
+
 // PTX, ldmatrix: lanes 8m to 8m+7 give the rows of matrix m.
+UNCHECKED void deal_8x8(const bf16 (&matrices)[4][8][8], bool transposed, void *const *results) {
+  for (int lane = 0; lane < 32; lane++) {
+    for (int m = 0; m < 4; m++) {
+      int i = lane / 4, j = lane % 4 * 2;
+      bf16 low = transposed ? matrices[m][j][i] : matrices[m][i][j], high = transposed ? matrices[m][j + 1][i] : matrices[m][i][j + 1];
+      ((u32 *)results[lane])[m] = low.bits | (u32)high.bits << 16;
+    }
+  }
+}
+
 template <bool TRANSPOSED> void load_8x8(u32 (&r)[4], const bf16 *row) {
   if ((uintptr_t)row % 16) emulate::fail("a row of ldmatrix is not aligned to 16 bytes");
   emulate::together(TRANSPOSED ? "ldmatrix.trans" : "ldmatrix", 0xffffffffu, &row, r, [](const void *const *rows, void *const *results) {
-    for (int lane = 0; lane < 32; lane++) {
-      for (int m = 0; m < 4; m++) {
-        u32 pair = 0;
-        for (int half = 0; half < 2; half++) {
-          int i = lane / 4, j = lane % 4 * 2 + half;
-          if (TRANSPOSED) std::swap(i, j);
-          pair |= (u32)(*(const bf16 *const *)rows[8 * m + i])[j].bits << 16 * half;
-        }
-        ((u32 *)results[lane])[m] = pair;
-      }
-    }
+    alignas(16) bf16 matrices[4][8][8];
+    for (int lane = 0; lane < 32; lane++) *(quad *)matrices[lane / 8][lane % 8] = **(const quad *const *)rows[lane];
+    deal_8x8(matrices, TRANSPOSED, results);
   });
 }
 DEVICE void load_matrices(u32 (&r)[4], const bf16 *row) { load_8x8<false>(r, row); }
@@ -93,11 +100,15 @@ struct Fragments {
   float c[4];
 };
 
-DEVICE float half_of(u32 pair, int half) { return float_of(half ? pair & 0xffff0000u : pair << 16); }
-
 // PTX, mma.m16n8k16 with .bf16: fragments are put together to whole matrices and the product taken from them. The products are
 // exact; they are summed in float64 and rounded once, where the hardware's order and rounding are its own.
-DEVICE void multiply_warp(const void *const *arguments, void *const *results) {
+UNCHECKED void multiply_warp(const void *const *arguments, void *const *results) {
+  auto half_of = [](u32 pair, int half) {
+    u32 bits = half ? pair & 0xffff0000u : pair << 16;
+    float x;
+    memcpy(&x, &bits, 4);
+    return x;
+  };
   float a[16][16], b[16][8];
   for (int lane = 0; lane < 32; lane++) {
     const Fragments &f = *(const Fragments *)arguments[lane];
@@ -109,13 +120,15 @@ DEVICE void multiply_warp(const void *const *arguments, void *const *results) {
     }
     for (int i = 0; i < 4; i++) b[in_group * 2 + (i & 1) + (i >= 2 ? 8 : 0)][group] = half_of(f.b[i / 2], i & 1);
   }
+  double product[16][8] = {};
+  for (int row = 0; row < 16; row++)
+    for (int k = 0; k < 16; k++)
+      for (int column = 0; column < 8; column++) product[row][column] += (double)a[row][k] * b[k][column];
   for (int lane = 0; lane < 32; lane++) {
     const Fragments &f = *(const Fragments *)arguments[lane];
     for (int i = 0; i < 4; i++) {
       int row = i < 2 ? lane / 4 : lane / 4 + 8, column = lane % 4 * 2 + (i & 1);
-      double sum = f.c[i];
-      for (int k = 0; k < 16; k++) sum += (double)a[row][k] * b[k][column];
-      ((float *)results[lane])[i] = (float)sum;
+      ((float *)results[lane])[i] = (float)(f.c[i] + product[row][column]);
     }
   }
 }
