@@ -8,12 +8,31 @@ import (
 
 // families say how each opcode is launched.
 var families = map[device.Opcode]func(*call) error{
-	device.OpAttention: attention, device.OpAttentionGrad: attentionGrad,
-	device.OpReset:          reset,
-	device.OpAdd:            add,
-	device.OpDropPrefix:     dropPrefix,
-	device.OpDropPrefixGrad: dropPrefixGrad,
-	device.OpFill:           fill,
+	device.OpEmbed:              embedTokens,
+	device.OpEmbedGradWeight:    embedGradWeight,
+	device.OpEmbedGradPuzzle:    embedGradPuzzle,
+	device.OpEmbedGradPositions: embedGradPositions,
+	device.OpReset:              reset,
+	device.OpAdd:                add,
+	device.OpAttention:          attention,
+	device.OpAttentionGrad:      attentionGrad,
+	device.OpAddRMSNorm:         addRMSNorm,
+	device.OpAddRMSNormGrad:     addRMSNormGrad,
+	device.OpSwiGLU:             swiGLU,
+	device.OpSwiGLUGrad:         swiGLUGrad,
+	device.OpDropPrefix:         dropPrefix,
+	device.OpDropPrefixGrad:     dropPrefixGrad,
+	device.OpQHead:              qHead,
+	device.OpQHeadGradInput:     qHeadGradInput,
+	device.OpQHeadGradWeight:    qHeadGradWeight,
+	device.OpQHeadGradBias:      qHeadGradBias,
+	device.OpLMLoss:             lmLoss,
+	device.OpLMLossGrad:         lmLossGrad,
+	device.OpTokenStats:         tokenStats,
+	device.OpQTarget:            qTarget,
+	device.OpQLoss:              qLoss,
+	device.OpQLossGrad:          qLossGrad,
+	device.OpFill:               fill,
 }
 
 // For returns what computes an instruction over rows examples. Buffers of the arguments are indices into values.

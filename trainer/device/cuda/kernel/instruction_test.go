@@ -235,34 +235,110 @@ func runCases(t *testing.T, cases map[string]func(b *builder, z sizes), shapes [
 	}
 }
 
-var oddShapes = []sizes{
-	{rows: 1, prefix: 1, s: 5, d: 6, heads: 1, v: 3, f: 7},
-	{rows: 3, prefix: 1, s: 81, d: 64, heads: 2, v: 11, f: 40},
-	{rows: 3, prefix: 2, s: 7, d: 512, heads: 4, v: 13, f: 256},
-	{rows: 2, prefix: 0, s: 1, d: 36, heads: 3, v: 12, f: 24},
+// instructions are all but attention, which has shapes of its own.
+var instructions = map[string]func(b *builder, z sizes){
+	"Reset": func(b *builder, z sizes) {
+		b.do(device.OpReset, device.Attributes{}, b.out(z.t(), z.d), b.in(z.t(), z.d), b.param(z.d), b.flags())
+	},
+	"Add of two": func(b *builder, z sizes) {
+		b.do(device.OpAdd, device.Attributes{}, b.out(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d))
+	},
+	"Add of three, into the first": func(b *builder, z sizes) {
+		sum := b.out(z.t(), z.d)
+		b.do(device.OpAdd, device.Attributes{}, sum, b.in(z.t(), z.d), b.in(z.t(), z.d))
+		b.do(device.OpAdd, device.Attributes{}, sum, sum, b.in(z.t(), z.d), b.in(z.t(), z.d))
+	},
+	"DropPrefix": func(b *builder, z sizes) {
+		b.do(device.OpDropPrefix, device.Attributes{Prefix: z.prefix}, b.out(z.s, z.v), b.in(z.t(), z.v))
+	},
+	"DropPrefixGrad": func(b *builder, z sizes) {
+		b.do(device.OpDropPrefixGrad, device.Attributes{Prefix: z.prefix}, b.out(z.t(), z.v), b.in(z.s, z.v))
+	},
+	"Fill": func(b *builder, _ sizes) {
+		b.do(device.OpFill, device.Attributes{Scale: 1.25}, b.outF(3))
+	},
+	"Embed": func(b *builder, z sizes) {
+		b.do(device.OpEmbed, device.Attributes{Prefix: z.prefix, Scale: 3}, b.out(z.t(), z.d), b.ints(z.v, false, z.s), b.param(z.v, z.d), b.floats(z.d+z.d/2))
+	},
+	"Embed with positions": func(b *builder, z sizes) {
+		b.do(device.OpEmbed, device.Attributes{Prefix: z.prefix, Scale: 3}, b.out(z.t(), z.d), b.ints(z.v, false, z.s), b.param(z.v, z.d), b.floats(z.d/2), b.param(z.t(), z.d))
+	},
+	"Embed without puzzle": func(b *builder, z sizes) {
+		b.do(device.OpEmbed, device.Attributes{Scale: 2}, b.out(z.s, z.d), b.ints(z.v, false, z.s), b.param(z.v, z.d), device.NoValue)
+	},
+	"EmbedGradWeight": func(b *builder, z sizes) {
+		b.do(device.OpEmbedGradWeight, device.Attributes{Prefix: z.prefix, Scale: 3}, b.gradient(z.v, z.d), b.ints(z.v, false, z.s), b.in(z.t(), z.d))
+	},
+	"EmbedGradWeight of a large vocabulary": func(b *builder, z sizes) {
+		b.do(device.OpEmbedGradWeight, device.Attributes{Prefix: z.prefix, Scale: 3}, b.gradient(193, z.d), b.ints(193, false, z.s), b.in(z.t(), z.d))
+	},
+	"EmbedGradPuzzle": func(b *builder, z sizes) {
+		b.do(device.OpEmbedGradPuzzle, device.Attributes{Prefix: z.prefix, Scale: 3}, b.outF(z.d+z.d/2), b.in(z.t(), z.d))
+	},
+	"EmbedGradPositions": func(b *builder, z sizes) {
+		b.do(device.OpEmbedGradPositions, device.Attributes{Prefix: z.prefix, Scale: 3, LearnedPositions: true}, b.gradient(z.t(), z.d), b.in(z.t(), z.d))
+	},
+	"AddRMSNorm and its gradient": func(b *builder, z sizes) {
+		out, r := b.out(z.t(), z.d), b.outF(z.t())
+		b.doAux(device.OpAddRMSNorm, device.Attributes{Epsilon: 1e-5}, out, r, b.in(z.t(), z.d), b.in(z.t(), z.d))
+		b.doAux(device.OpAddRMSNormGrad, device.Attributes{Epsilon: 1e-5}, b.out(z.t(), z.d), r, out, b.in(z.t(), z.d))
+	},
+	"AddRMSNorm of the first position": func(b *builder, z sizes) {
+		b.doAux(device.OpAddRMSNorm, device.Attributes{Epsilon: 1e-5}, b.out(1, z.d), b.outF(1), b.in(z.t(), z.d), b.in(1, z.d))
+	},
+	"SwiGLU": func(b *builder, z sizes) {
+		b.do(device.OpSwiGLU, device.Attributes{}, b.out(z.t(), z.f), b.in(z.t(), 2*z.f))
+	},
+	"SwiGLUGrad": func(b *builder, z sizes) {
+		b.do(device.OpSwiGLUGrad, device.Attributes{}, b.out(z.t(), 2*z.f), b.in(z.t(), 2*z.f), b.in(z.t(), z.f))
+	},
+	"QHead": func(b *builder, z sizes) {
+		b.do(device.OpQHead, device.Attributes{}, b.outF(2), b.in(z.t(), z.d), b.param(2, z.d), b.param(2))
+	},
+	"QHeadGradInput, accumulated": func(b *builder, z sizes) {
+		out := b.out(z.t(), z.d)
+		b.do(device.OpQHeadGradInput, device.Attributes{}, out, b.floats(2), b.param(2, z.d))
+		b.do(device.OpQHeadGradInput, device.Attributes{Accumulate: true}, out, b.floats(2), b.param(2, z.d))
+	},
+	"QHeadGradWeight": func(b *builder, z sizes) {
+		b.do(device.OpQHeadGradWeight, device.Attributes{}, b.gradient(2, z.d), b.floats(2), b.in(z.t(), z.d))
+	},
+	"QHeadGradBias": func(b *builder, _ sizes) {
+		b.do(device.OpQHeadGradBias, device.Attributes{}, b.gradient(2), b.floats(2))
+	},
+	"LMLoss and its gradient": func(b *builder, z sizes) {
+		logits, labels := b.in(z.s, z.v), b.ints(z.v, true, z.s)
+		b.do(device.OpLMLoss, device.Attributes{}, b.outF(), logits, labels)
+		b.do(device.OpLMLossGrad, device.Attributes{}, b.out(z.s, z.v), logits, labels, b.floats())
+	},
+	"LMLoss and its gradient, softmax": func(b *builder, z sizes) {
+		a := device.Attributes{Loss: device.Softmax}
+		logits, labels := b.in(z.s, z.v), b.ints(z.v, true, z.s)
+		b.do(device.OpLMLoss, a, b.outF(), logits, labels)
+		b.do(device.OpLMLossGrad, a, b.out(z.s, z.v), logits, labels, b.floats())
+	},
+	"LMLoss of rows without labels": func(b *builder, z sizes) {
+		logits, labels := b.in(z.s, z.v), b.value(device.Input, device.Int32, true, func() float64 { return -100 }, z.s)
+		b.do(device.OpLMLoss, device.Attributes{}, b.outF(), logits, labels)
+		b.do(device.OpLMLossGrad, device.Attributes{}, b.out(z.s, z.v), logits, labels, b.floats())
+	},
+	"TokenStats and the Q losses": func(b *builder, z sizes) {
+		q, stats, target := b.floats(2), b.outF(2), b.outF()
+		b.do(device.OpTokenStats, device.Attributes{}, stats, b.in(z.s, z.v), b.ints(z.v, true, z.s))
+		b.do(device.OpQTarget, device.Attributes{}, target, b.floats(2), b.flags())
+		b.do(device.OpQLoss, device.Attributes{}, b.outF(2), q, stats, target)
+		b.do(device.OpQLoss, device.Attributes{}, b.outF(2), q, stats, device.NoValue)
+		b.do(device.OpQLossGrad, device.Attributes{}, b.outF(2), q, stats, b.floats(2), target)
+		b.do(device.OpQLossGrad, device.Attributes{}, b.outF(2), q, stats, b.floats(2))
+	},
 }
 
-func TestElementwiseKernels_agreeWithTheReference(t *testing.T) {
-	runCases(t, map[string]func(b *builder, z sizes){
-		"Reset": func(b *builder, z sizes) {
-			b.do(device.OpReset, device.Attributes{}, b.out(z.t(), z.d), b.in(z.t(), z.d), b.param(z.d), b.flags())
-		},
-		"Add of two": func(b *builder, z sizes) {
-			b.do(device.OpAdd, device.Attributes{}, b.out(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d))
-		},
-		"Add of three, into the first": func(b *builder, z sizes) {
-			sum := b.out(z.t(), z.d)
-			b.do(device.OpAdd, device.Attributes{}, sum, b.in(z.t(), z.d), b.in(z.t(), z.d))
-			b.do(device.OpAdd, device.Attributes{}, sum, sum, b.in(z.t(), z.d), b.in(z.t(), z.d))
-		},
-		"DropPrefix": func(b *builder, z sizes) {
-			b.do(device.OpDropPrefix, device.Attributes{Prefix: z.prefix}, b.out(z.s, z.v), b.in(z.t(), z.v))
-		},
-		"DropPrefixGrad": func(b *builder, z sizes) {
-			b.do(device.OpDropPrefixGrad, device.Attributes{Prefix: z.prefix}, b.out(z.t(), z.v), b.in(z.s, z.v))
-		},
-		"Fill": func(b *builder, _ sizes) {
-			b.do(device.OpFill, device.Attributes{Scale: 1.25}, b.outF(3))
-		},
-	}, oddShapes)
+func TestInstructions_agreeWithTheReference(t *testing.T) {
+	runCases(t, instructions, []sizes{
+		{rows: 1, prefix: 1, s: 5, d: 6, heads: 1, v: 3, f: 7},
+		{rows: 3, prefix: 1, s: 81, d: 64, heads: 2, v: 11, f: 40},
+		{rows: 3, prefix: 2, s: 7, d: 512, heads: 4, v: 13, f: 256},
+		{rows: 2, prefix: 1, s: 97, d: 36, heads: 3, v: 12, f: 24},
+		{rows: 2, s: 1, d: 320, heads: 3, v: 12, f: 24},
+	})
 }
