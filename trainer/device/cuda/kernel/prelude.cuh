@@ -85,16 +85,14 @@ DEVICE void copies_arrived() { asm volatile("cp.async.wait_all;" ::: "memory"); 
 DEVICE void load_matrices(u32 (&r)[4], const bf16 *row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(row))
-               : "memory");
+               : "r"(shared_address(row)));
 }
 
 // load_matrices_transposed gives lane l of each matrix the rows 2*(l%4) and 2*(l%4)+1 of column l/4.
 DEVICE void load_matrices_transposed(u32 (&r)[4], const bf16 *row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared_address(row))
-               : "memory");
+               : "r"(shared_address(row)));
 }
 
 // multiply adds a (16x16) times b (16x8) to c (16x8), all lanes of a warp together. Lane l holds, with g = l/4, i = 2*(l%4):
