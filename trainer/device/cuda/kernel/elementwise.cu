@@ -5,6 +5,7 @@
 // DropPrefix:     out[t] = x[prefix+t].               x [B,T,V], out [B,S,V].
 // DropPrefixGrad: out[prefix+t] = d[t], zero before.  d [B,S,V], out [B,T,V].
 // Fill:           out = value.                        [n], float32.
+// Round:          out = x in bfloat16.                [n], of parameters, for the products.
 //
 // Where rows matter, blockIdx.y is the row and size the number of elements in a row of out.
 #include "common.cuh"
@@ -66,4 +67,15 @@ KERNEL void drop_prefix_grad(const act *d, act *out, int size, int skip) {
 KERNEL void fill(float *out, i64 n, float value) {
   i64 i = thread_index();
   if (i < n) out[i] = value;
+}
+
+KERNEL void round_all(const float *x, bf16 *out, i64 n) {
+  i64 i = thread_index() * 8;
+  if (i + 8 <= n) {
+    float a[8];
+    load(a, x + i);
+    store(out + i, a);
+  } else {
+    for (; i < n; i++) out[i] = narrow(x[i]);
+  }
 }

@@ -55,3 +55,10 @@ func fill(c *call) error {
 		c.result(), Int64(n), Float32(c.ins.Attr.Scale))
 	return nil
 }
+
+// Round returns a launch that writes n float32 numbers of buffer from to buffer to in bfloat16. Products read parameters in this
+// form; [AdamATan2] keeps it up to date, after other changes of a parameter it is to be made anew.
+func Round(from, to, n int) (Work, error) {
+	return single(Launch{File: elementwiseFile, Kernel: "round_all", Grid: grid(n, threads*8), Block: block(threads),
+		Args: []Arg{Buffer(from), Buffer(to), Int64(n)}})
+}

@@ -89,6 +89,11 @@ func (d *Device) compileKernels(file string, defines []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return d.compileText(file, text, defines)
+}
+
+// compileText compiles kernels that include what they need.
+func (d *Device) compileText(file, text string, defines []string) (string, error) {
 	var source strings.Builder
 	for _, define := range defines {
 		name, value, _ := strings.Cut(define, "=")
