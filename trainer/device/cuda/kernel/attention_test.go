@@ -29,7 +29,7 @@ func TestAttention_agreesWithTheReference(t *testing.T) {
 		"Attention and its gradient without rotation":   attentionCase(0),
 		"Attention of which one position asks":          firstPositions(1),
 		"Attention of which the first 17 positions ask": firstPositions(17),
-	}, []sizes{
+	}, roundedTwice, []sizes{
 		{rows: 1, s: 1, d: 64, heads: 1},
 		{rows: 3, s: 7, d: 64, heads: 2},
 		{rows: 1, prefix: 1, s: 81, d: 128, heads: 2},
@@ -43,4 +43,12 @@ func TestAttention_agreesWithTheReference(t *testing.T) {
 		{rows: 1, s: 35, d: 96, heads: 1},
 		{rows: 1, s: 5, d: 6, heads: 1},
 	})
+}
+
+// A maze has 900 cells and up to 16 positions of prefix; all stages and blocks of the gradient are in fewer.
+func TestAttention_ofAMazeAgreesWithTheReference(t *testing.T) {
+	b, z := newBuilder(device.BFloat16, 1), sizes{rows: 1, prefix: 16, s: 900, d: 32, heads: 1}
+	firstPositions(z.t())(b, z)
+	attentionCase(10000)(b, sizes{rows: 1, s: 260, d: 32, heads: 1})
+	b.agree(t, roundedTwice[device.BFloat16])
 }
