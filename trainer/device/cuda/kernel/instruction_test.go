@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
@@ -16,7 +17,14 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/device/reference"
 )
 
-var emulation = sync.OnceValues(emulate.New)
+// started is the emulation, if a test has needed it.
+var started atomic.Pointer[emulate.Device]
+
+var emulation = sync.OnceValues(func() (*emulate.Device, error) {
+	d, err := emulate.New()
+	started.Store(d)
+	return d, err
+})
 
 // emulated returns the emulation. Without a C++ compiler the test is skipped, but not in CI.
 func emulated(t *testing.T) *emulate.Device {
