@@ -37,14 +37,14 @@ func newAct(s kernel.ActSizes, step int64) *act {
 		}
 		return add(raw(x...))
 	}
-	real := func(n int) int { return add(raw(normal(random, n)...)) }
+	reals := func(n int) int { return add(raw(normal(random, n)...)) }
 	tokens := s.Rows * s.SeqLen
 	a.buffers = kernel.ActBuffers{
 		FreshTokens: ints(tokens, 11), FreshLabels: ints(tokens, 11), FreshPuzzles: ints(s.Rows, s.PuzzleRows),
 		Tokens: ints(tokens, 11), Labels: ints(tokens, 11), Puzzles: ints(s.Rows, s.PuzzleRows),
 		Steps: ints(s.Rows, s.MaxSegments), Halted: ints(s.Rows, 2), Last: ints(s.Rows, 2),
-		Table: real(s.PuzzleRows * s.PuzzleDim), Puzzle: real(s.Rows * s.PuzzleDim),
-		LossLM: real(s.Rows), LossQ: real(2 * s.Rows), Q: real(2 * s.Rows), Sums: add(make([]byte, 9*8)), Finite: ints(1, 1),
+		Table: reals(s.PuzzleRows * s.PuzzleDim), Puzzle: reals(s.Rows * s.PuzzleDim),
+		LossLM: reals(s.Rows), LossQ: reals(2 * s.Rows), Q: reals(2 * s.Rows), Sums: add(make([]byte, 9*8)), Finite: ints(1, 1),
 		StepCount: add(binary.LittleEndian.AppendUint64(nil, uint64(step))),
 	}
 	stats := make([]float32, 2*s.Rows)

@@ -13,7 +13,7 @@ import (
 
 // Job is what the device does at once: launches in order, over buffers.
 type Job struct {
-	// Seed draws the order of blocks and threads.
+	// Seed draws the order of blocks and threads. If it is odd, one warp of a block runs as far as it gets before the next begins.
 	Seed uint64
 	// Buffers are what kernel.Buffer arguments mean; nil is a buffer that no launch may name. Run overwrites them with the
 	// results.
@@ -105,7 +105,6 @@ type encoder struct {
 	job      *Job
 	blocks   [][]byte
 	fault    int
-	scratch  []int
 	tables   map[*kernel.Table]int
 	pointers []pointer
 	launches bytes.Buffer

@@ -52,7 +52,11 @@ struct Thread {
 };
 
 std::vector<Thread> threads;
-std::vector<int> ready;
+// ready are the threads of each warp that can run; order is a random order of the warps.
+std::vector<std::vector<int>> ready;
+std::vector<int> order;
+// greedy lets one warp run as far as it gets before another one begins.
+bool greedy;
 // arrived counts the lanes of each warp that wait for the others.
 std::vector<int> arrived;
 Thread *running;
@@ -71,6 +75,10 @@ uint64_t draw() {
   z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
   z = (z ^ z >> 27) * 0x94d049bb133111eb;
   return z ^ z >> 31;
+}
+
+template <class X> void shuffle_order(std::vector<X> &list) {
+  for (size_t i = list.size(); i > 1; i--) std::swap(list[i - 1], list[draw() % i]);
 }
 
 // swap_stacks saves the registers that a function must keep on the stack, and goes on where those of `to` were saved.
@@ -130,13 +138,24 @@ swap_stacks:
 #error "the emulation switches stacks on x86-64 and arm64 only"
 #endif
 
-// next takes a random thread of those that can run; null if all wait.
+// next_warp chooses a warp that can run: at random, or the first in order if greedy. -1 if none can.
+int next_warp() {
+  size_t shift = greedy ? 0 : draw() % order.size();
+  for (size_t i = 0; i < order.size(); i++) {
+    int w = order[(i + shift) % order.size()];
+    if (!ready[w].empty()) return w;
+  }
+  return -1;
+}
+
+// next takes a random thread of a warp that can run; null if all wait.
 Thread *next() {
-  if (ready.empty()) return nullptr;
-  size_t pick = draw() % ready.size();
-  Thread *t = &threads[ready[pick]];
-  ready[pick] = ready.back();
-  ready.pop_back();
+  int w = next_warp();
+  if (w < 0) return nullptr;
+  std::vector<int> &list = ready[w];
+  std::swap(list[draw() % list.size()], list.back());
+  Thread *t = &threads[list.back()];
+  list.pop_back();
   running = t;
   thread = t->at;
   lane = t->number % 32;
@@ -153,9 +172,12 @@ void give_way(Thread *self) {
   __sanitizer_finish_switch_fiber(self->fake_stack, nullptr, nullptr);
 }
 
+[[noreturn]] void stuck();
+
 // run_ready runs threads until all wait or have ended.
 void run_ready() {
   Thread *t = next();
+  if (!t) stuck();
   __sanitizer_start_switch_fiber(&scheduler_fake_stack, t->stack, STACK);
   swap_stacks(&scheduler_pointer, t->stack_pointer);
   __sanitizer_finish_switch_fiber(scheduler_fake_stack, nullptr, nullptr);
@@ -177,7 +199,7 @@ void body() {
 
 void make_ready(Thread *t) {
   t->state = State::ready;
-  ready.push_back(t->number);
+  ready[t->number / 32].push_back(t->number);
 }
 
 void start(int number) {
@@ -213,14 +235,15 @@ void run_block(int shared_bytes) {
       if (t.stack) munmap(t.stack, STACK);
     threads = std::vector<Thread>(count);
   }
-  ready.clear();
-  arrived.assign((count + 31) / 32, 0);
+  int warps = (count + 31) / 32;
+  ready.assign(warps, {});
+  arrived.assign(warps, 0);
+  order.resize(warps);
+  for (int i = 0; i < warps; i++) order[i] = i;
+  shuffle_order(order);
   at_barrier = done = 0;
   for (int i = 0; i < count; i++) start(i);
-  while (done < count) {
-    if (ready.empty()) stuck();
-    run_ready();
-  }
+  while (done < count) run_ready();
   free(launch.shared);
 }
 
@@ -377,10 +400,10 @@ void run_launch(const std::vector<Block> &blocks) {
   kernel = f.call;
   kernel_arguments = arguments.addresses.data();
   launch.grid = grid, launch.block = block;
-  std::vector<uint64_t> order((size_t)grid.x * grid.y * grid.z);
-  for (size_t i = 0; i < order.size(); i++) order[i] = i;
-  for (size_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[draw() % i]);
-  for (uint64_t i : order) {
+  std::vector<uint64_t> blocks_order((size_t)grid.x * grid.y * grid.z);
+  for (size_t i = 0; i < blocks_order.size(); i++) blocks_order[i] = i;
+  shuffle_order(blocks_order);
+  for (uint64_t i : blocks_order) {
     launch.at = {(unsigned)(i % grid.x), (unsigned)(i / grid.x % grid.y), (unsigned)(i / grid.x / grid.y)};
     run_block(shared_bytes);
   }
@@ -389,6 +412,7 @@ void run_launch(const std::vector<Block> &blocks) {
 // A job: seed, blocks, places in them that hold addresses of blocks, launches.
 void run_job() {
   random_state = read_number<uint64_t>();
+  greedy = random_state % 2;
   std::vector<Block> blocks(read_number<uint32_t>());
   for (Block &b : blocks) b = read_block();
   for (uint32_t n = read_number<uint32_t>(); n > 0; n--) {

@@ -56,10 +56,12 @@ DEVICE u32 round_one(float x) {
 
 DEVICE u32 round_pair(float low, float high) { return round_one(low) | round_one(high) << 16; }
 
-// PTX: .ftz takes and gives zero for subnormal numbers.
+// PTX: .ftz takes and gives zero for subnormal numbers. The errors are as large as PTX allows, up or down by a bit of x: two
+// units in the last place, and 2^-22.
 DEVICE float flush(float x) { return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x; }
-DEVICE float exp2_fast(float x) { return flush(exp2f(flush(x))); }
-DEVICE float log2_fast(float x) { return flush(log2f(flush(x))); }
+DEVICE float error_of(float x) { return bits_of(x) & 1 ? 0x1p-22f : -0x1p-22f; }
+DEVICE float exp2_fast(float x) { return flush(exp2f(flush(x)) * (1 + error_of(x))); }
+DEVICE float log2_fast(float x) { return flush(log2f(flush(x)) + error_of(x)); }
 
 DEVICE void raise(u32 *fault, u32 bits) { *fault |= bits; }
 DEVICE char *shared_memory() { return emulate::launch.shared; }
