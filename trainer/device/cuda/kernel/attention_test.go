@@ -1,6 +1,7 @@
 package kernel_test
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
@@ -43,6 +44,21 @@ func TestAttention_agreesWithTheReference(t *testing.T) {
 		{rows: 1, s: 35, d: 96, heads: 1},
 		{rows: 1, s: 5, d: 6, heads: 1},
 	})
+}
+
+// Heads of the widths that tensor cores take, over any number of positions.
+func TestAttention_ofRandomLengthsAgreesWithTheReference(t *testing.T) {
+	random := rand.New(rand.NewPCG(2, 0))
+	for range 12 {
+		z := sizes{rows: 1 + random.IntN(2), s: 1 + random.IntN(140), heads: 1 + random.IntN(2)}
+		z.d = z.heads * []int{32, 64, 128}[random.IntN(3)]
+		t.Run(z.String(), func(t *testing.T) {
+			t.Parallel()
+			b := newBuilder(device.BFloat16, z.rows)
+			attentionCase(10000)(b, z)
+			b.agree(t, roundedTwice[device.BFloat16])
+		})
+	}
 }
 
 // A maze has 900 cells and up to 16 positions of prefix; all stages and blocks of the gradient are in fewer.

@@ -246,6 +246,18 @@ func runCases(t *testing.T, cases map[string]func(b *builder, z sizes), toleranc
 	}
 }
 
+// randomSizes draws n sizes; a name of a failing case tells them.
+func randomSizes(seed uint64, n int) []sizes {
+	random := rand.New(rand.NewPCG(seed, 0))
+	list := make([]sizes, n)
+	for i := range list {
+		heads := 1 + random.IntN(3)
+		list[i] = sizes{rows: 1 + random.IntN(5), prefix: random.IntN(3), s: 1 + random.IntN(60), heads: heads, d: heads * 2 * (1 + random.IntN(90)),
+			v: 2 + random.IntN(30), f: 1 + random.IntN(300)}
+	}
+	return list
+}
+
 // instructions are all but attention, which has shapes of its own.
 var instructions = map[string]func(b *builder, z sizes){
 	"Reset": func(b *builder, z sizes) {
@@ -345,11 +357,11 @@ var instructions = map[string]func(b *builder, z sizes){
 }
 
 func TestInstructions_agreeWithTheReference(t *testing.T) {
-	runCases(t, instructions, roundedOnce, []sizes{
+	runCases(t, instructions, roundedOnce, append(randomSizes(1, 3), []sizes{
 		{rows: 1, prefix: 1, s: 5, d: 6, heads: 1, v: 3, f: 7},
 		{rows: 3, prefix: 1, s: 81, d: 64, heads: 2, v: 11, f: 40},
 		{rows: 3, prefix: 2, s: 7, d: 512, heads: 4, v: 13, f: 256},
 		{rows: 2, prefix: 1, s: 97, d: 36, heads: 3, v: 12, f: 24},
 		{rows: 2, s: 1, d: 320, heads: 3, v: 12, f: 24},
-	})
+	}...))
 }

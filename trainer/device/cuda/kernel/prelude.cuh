@@ -81,7 +81,8 @@ DEVICE void copy_async(void *to, const void *from, bool wanted) {
 DEVICE void copies_arrived() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 // load_matrices loads four 8x8 matrices of 16-bit numbers from shared memory: lane l gives the address of row l%8 of
-// matrix l/8, and gets of each matrix the numbers 2*(l%4) and 2*(l%4)+1 of row l/4.
+// matrix l/8, and gets of each matrix the numbers 2*(l%4) and 2*(l%4)+1 of row l/4. A barrier must stand between it and every
+// write to the matrices: the compiler orders it by barriers only.
 DEVICE void load_matrices(u32 (&r)[4], const bf16 *row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])

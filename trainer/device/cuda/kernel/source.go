@@ -15,26 +15,26 @@ var include = regexp.MustCompile(`(?m)^#include "([a-z_]+\.cuh)"\n`)
 
 // Files returns the names of the kernel files, sorted.
 func Files() []string {
-	names, err := fs.Glob(sources, "*.cu")
-	if err != nil {
-		panic(err)
-	}
+	// Only a malformed pattern is an error.
+	names, _ := fs.Glob(sources, "*.cu")
 	return names
 }
 
-// Source returns a kernel file as one text: the headers that it includes stand in their places. It needs C++17.
-func Source(file string) (string, error) {
-	return expand(file, func(header string) (string, error) { return read(header) }, map[string]bool{})
-}
+// Source returns a kernel file as one text: the headers that it includes stand in their places.
+//
+// It is to be compiled as C++17 (--std=c++17) without --use_fast_math, whose divisions and square roots are not those of
+// the reference, for compute capability 8.0 or later.
+func Source(file string) (string, error) { return SourceWith(file, nil) }
 
 // SourceWith is Source with other headers in the place of those of the same name.
 func SourceWith(file string, headers map[string]string) (string, error) {
-	return expand(file, func(header string) (string, error) {
-		if text, ok := headers[header]; ok {
+	read := func(name string) (string, error) {
+		if text, ok := headers[name]; ok {
 			return text, nil
 		}
-		return read(header)
-	}, map[string]bool{})
+		return read(name)
+	}
+	return expand(file, read, map[string]bool{})
 }
 
 func read(file string) (string, error) {
