@@ -8,11 +8,12 @@
 // ask. q and k are turned by RoPE when they are loaded, dq and dk turned back when they are stored: rope [T,2,DIM/2] has the
 // cosines and sines of every position, or is null.
 //
-// No score leaves the registers. A block takes one head of one row (blockIdx.x = row*heads+head) and 16 positions per
-// warp; the positions of the other side come through shared memory, `stage` at a time (FlashAttention-2, arXiv 2307.08691). What sums
-// over the other side has one owner, so there are no atomic additions and results do not depend on timing. The gradient of
-// short rows (attention_grad) keeps all of dS in shared memory and takes five products; that of long ones takes seven, in
-// two kernels: attention_grad_keys owns keys, attention_grad_queries owns queries.
+// No score leaves the registers. A block takes one head of one row (blockIdx.y = row*heads+head) and 16 positions per
+// warp; neighbouring blocks (blockIdx.x) share a head, which stays in the L2 cache. The positions of the other side come
+// through shared memory, `stage` at a time (FlashAttention-2, arXiv 2307.08691). What sums over the other side has one
+// owner, so there are no atomic additions and results do not depend on timing. The gradient of short rows
+// (attention_grad) keeps all of dS in shared memory and takes five products; that of long ones takes seven, in two
+// kernels: attention_grad_keys owns keys, attention_grad_queries owns queries.
 #include "common.cuh"
 
 constexpr int HALF = DIM / 2;
@@ -31,7 +32,7 @@ struct Head {
   DEVICE_MEMBER i64 qkv(int part) const { return row * T * stride() + (i64)(part * heads + head) * DIM; }
 };
 
-DEVICE Head block_head(int heads, int T) { return Head{blockIdx.x / heads, (int)(blockIdx.x % heads), heads, T}; }
+DEVICE Head block_head(int heads, int T) { return Head{blockIdx.y / heads, (int)(blockIdx.y % heads), heads, T}; }
 
 // turn rotates N pairs (a[i], b[i]) of one position by the angles from number i on, or back if direction is -1.
 template <int N> DEVICE void turn(float (&a)[N], float (&b)[N], const float *angles, float direction) {
@@ -212,9 +213,9 @@ DEVICE void weigh(float (&s)[CHUNK / 8][4], Softmax &state, float (&o)[DIM / 8][
     }
 }
 
-// Shared memory: q [16*warps], k [stage], v [stage]. Grid: B*heads, blocks of 16*warps queries.
+// Shared memory: q [16*warps], k [stage], v [stage]. Grid: blocks of 16*warps queries, B*heads.
 KERNEL void __launch_bounds__(256) attention(const bf16 *qkv, const float *rope, bf16 *out, float *lse, int T, int Q, int heads, int stage, float scale) {
-  int warps = blockDim.x / 32, own = warp_index() * 16, base = blockIdx.y * warps * 16, first = base + own;
+  int warps = blockDim.x / 32, own = warp_index() * 16, base = blockIdx.x * warps * 16, first = base + own;
   bf16 *q = (bf16 *)shared_memory(), *k = q + 16 * warps * STRIDE, *v = k + stage * STRIDE;
   Head h = block_head(heads, T);
   load_turned(q, qkv + h.qkv(0), h.stride(), rope, base, 16 * warps, Q);
@@ -271,7 +272,7 @@ DEVICE void store_keys(bf16 *dqkv, Head h, const float *rope, bf16 *own, float (
 }
 
 // The whole gradient of rows of at most 16*warps positions, a multiple of 32. Shared memory, n = 16*warps: q, k, v, dOut [n]; dSᵀ [n,n+8];
-// lse2, delta [n]. Grid: B*heads.
+// lse2, delta [n]. Grid: 1, B*heads.
 KERNEL void __launch_bounds__(256) attention_grad(const bf16 *qkv, const float *rope, const bf16 *out, const bf16 *dOut, const float *lse, bf16 *dqkv, int T, int heads, float scale) {
   int n = blockDim.x / 2, own = warp_index() * 16, wide = n + 8;
   bf16 *q = (bf16 *)shared_memory(), *k = q + n * STRIDE, *v = k + n * STRIDE, *d = v + n * STRIDE, *dS = d + n * STRIDE;
@@ -308,9 +309,9 @@ KERNEL void __launch_bounds__(256) attention_grad(const bf16 *qkv, const float *
   store_rows(dqkv + h.qkv(0), h.stride(), q + own * STRIDE, x, own, T);
 }
 
-// Shared memory: k, v [16*warps]; q, dOut [stage]; lse2, delta [stage]. Grid: B*heads, blocks of 16*warps keys.
+// Shared memory: k, v [16*warps]; q, dOut [stage]; lse2, delta [stage]. Grid: blocks of 16*warps keys, B*heads.
 KERNEL void __launch_bounds__(256) attention_grad_keys(const bf16 *qkv, const float *rope, const bf16 *out, const bf16 *dOut, const float *lse, bf16 *dqkv, int T, int heads, int stage, float scale) {
-  int n = blockDim.x / 2, own = warp_index() * 16, base = blockIdx.y * n, first = base + own;
+  int n = blockDim.x / 2, own = warp_index() * 16, base = blockIdx.x * n, first = base + own;
   bf16 *k = (bf16 *)shared_memory(), *v = k + n * STRIDE, *q = v + n * STRIDE, *d = q + stage * STRIDE;
   float *lse2 = (float *)(d + stage * STRIDE), *delta = lse2 + stage;
   Head h = block_head(heads, T);
@@ -332,9 +333,9 @@ KERNEL void __launch_bounds__(256) attention_grad_keys(const bf16 *qkv, const fl
   if (first < T) store_keys(dqkv, h, rope, v + own * STRIDE, dk, dv, first, scale);
 }
 
-// Shared memory: q, dOut [16*warps]; k, v [stage]; lse2, delta [16*warps]. Grid: B*heads, blocks of 16*warps queries.
+// Shared memory: q, dOut [16*warps]; k, v [stage]; lse2, delta [16*warps]. Grid: blocks of 16*warps queries, B*heads.
 KERNEL void __launch_bounds__(256) attention_grad_queries(const bf16 *qkv, const float *rope, const bf16 *out, const bf16 *dOut, const float *lse, bf16 *dqkv, int T, int heads, int stage, float scale) {
-  int n = blockDim.x / 2, own = warp_index() * 16, base = blockIdx.y * n, first = base + own;
+  int n = blockDim.x / 2, own = warp_index() * 16, base = blockIdx.x * n, first = base + own;
   bf16 *q = (bf16 *)shared_memory(), *d = q + n * STRIDE, *k = d + n * STRIDE, *v = k + stage * STRIDE;
   float *lse2 = (float *)(v + stage * STRIDE), *delta = lse2 + n;
   Head h = block_head(heads, T);

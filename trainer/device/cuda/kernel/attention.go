@@ -84,13 +84,13 @@ func (h *heads) blocks(n int) (blocks, warps int) {
 	return blocks, max(4, ceil(groups, blocks))
 }
 
-// launchHeads adds a launch with a row of blocks for every head of every row.
+// launchHeads adds a launch with so many blocks for every head of every row.
 func (c *call) launchHeads(h *heads, kernel string, blocks, threads, shared int, args ...Arg) {
 	file := plainFile
 	if h.tensor {
 		file = tensorFile
 	}
-	c.launch(file, kernel, h.act, [3]uint32{uint32(c.rows * h.heads), uint32(blocks), 1}, block(threads), shared, args...)
+	c.launch(file, kernel, h.act, [3]uint32{uint32(blocks), uint32(c.rows * h.heads), 1}, block(threads), shared, args...)
 	if h.tensor {
 		l := &c.work.Launches[len(c.work.Launches)-1]
 		l.Defines = append(l.Defines, fmt.Sprintf("DIM=%d", h.dim))

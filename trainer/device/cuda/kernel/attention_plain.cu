@@ -1,8 +1,8 @@
 // Attention in float32 without tensor cores: every activation type, heads of any width. The formulas are attention.cu's.
 //
 // A warp owns one position at a time, its lanes share 32 positions of the other side: lane l has the score with position
-// l, and then the sums of the numbers l, l+32, ... of the head. A block takes one head of one row (blockIdx.x = row*heads+head)
-// and 8*each positions from blockIdx.y*8*each on. dim is the width of a head.
+// l, and then the sums of the numbers l, l+32, ... of the head. A block takes one head of one row (blockIdx.y = row*heads+head)
+// and 8*each positions from blockIdx.x*8*each on. dim is the width of a head.
 #include "common.cuh"
 
 constexpr int TILE = 32;
@@ -18,7 +18,7 @@ struct Head {
   DEVICE_MEMBER i64 qkv(int part) const { return row * T * stride() + (i64)(part * heads + head) * dim; }
 };
 
-DEVICE Head block_head(int heads, int dim, int T) { return Head{blockIdx.x / heads, (int)(blockIdx.x % heads), heads, dim, T}; }
+DEVICE Head block_head(int heads, int dim, int T) { return Head{blockIdx.y / heads, (int)(blockIdx.y % heads), heads, dim, T}; }
 
 // load_positions widens n positions from first on into rows of `wide` numbers, turned by rope unless that is null; positions
 // from `end` on are zero.
@@ -72,7 +72,7 @@ DEVICE void add_weighted(float *to, float weight, float *shared, const float *ro
 
 // Shared memory, own = 8*each: q, o [own,dim]; top, sum [own]; k, v [TILE,dim+1]; weights [WARPS,TILE].
 KERNEL void __launch_bounds__(256) attention_plain(const act *qkv, const float *rope, act *out, float *lse, int T, int Q, int heads, int dim, int each, float scale) {
-  int own = WARPS * each, base = blockIdx.y * own, wide = dim + 1;
+  int own = WARPS * each, base = blockIdx.x * own, wide = dim + 1;
   float *q = (float *)shared_memory(), *o = q + own * dim, *top = o + own * dim, *sum = top + own, *k = sum + own, *v = k + TILE * wide, *weights = v + TILE * wide + warp_index() * TILE;
   Head h = block_head(heads, dim, T);
   load_positions(q, dim, qkv + h.qkv(0), h.stride(), rope, dim, base, own, Q);
@@ -118,7 +118,7 @@ DEVICE i64 answers(Head h) { return (h.row * h.T * h.heads + h.head) * h.dim; }
 
 // Shared memory, own = 8*each: k, v, dk, dv [own,dim]; q, dOut [TILE,dim+1]; delta [TILE]; weights [WARPS,TILE].
 KERNEL void __launch_bounds__(256) attention_plain_grad_keys(const act *qkv, const float *rope, const act *out, const act *dOut, const float *lse, act *dqkv, int T, int heads, int dim, int each, float scale) {
-  int own = WARPS * each, base = blockIdx.y * own, wide = dim + 1;
+  int own = WARPS * each, base = blockIdx.x * own, wide = dim + 1;
   float *k = (float *)shared_memory(), *v = k + own * dim, *dk = v + own * dim, *dv = dk + own * dim, *q = dv + own * dim, *g = q + TILE * wide, *delta = g + TILE * wide, *weights = delta + TILE + warp_index() * TILE;
   Head h = block_head(heads, dim, T);
   load_positions(k, dim, qkv + h.qkv(1), h.stride(), rope, dim, base, own, T);
@@ -152,7 +152,7 @@ KERNEL void __launch_bounds__(256) attention_plain_grad_keys(const act *qkv, con
 
 // Shared memory, own = 8*each: q, dOut, dq [own,dim]; delta [own]; k, v [TILE,dim+1]; weights [WARPS,TILE].
 KERNEL void __launch_bounds__(256) attention_plain_grad_queries(const act *qkv, const float *rope, const act *out, const act *dOut, const float *lse, act *dqkv, int T, int heads, int dim, int each, float scale) {
-  int own = WARPS * each, base = blockIdx.y * own, wide = dim + 1;
+  int own = WARPS * each, base = blockIdx.x * own, wide = dim + 1;
   float *q = (float *)shared_memory(), *g = q + own * dim, *dq = g + own * dim, *delta = dq + own * dim, *k = delta + own, *v = k + TILE * wide, *weights = v + TILE * wide + warp_index() * TILE;
   Head h = block_head(heads, dim, T);
   load_positions(q, dim, qkv + h.qkv(0), h.stride(), rope, dim, base, own, T);

@@ -42,7 +42,7 @@ func TestFor_launchesAttentionForEveryPosition(t *testing.T) {
 				}
 				for _, l := range work.Launches {
 					each := int(l.Block[0]) / 32 * 16
-					if blocks := int(l.Grid[1]); l.Grid[0] != 6 || blocks*each < positions || (blocks-1)*each >= positions || l.Block[0] > 256 {
+					if blocks := int(l.Grid[0]); l.Grid[1] != 6 || blocks*each < positions || (blocks-1)*each >= positions || l.Block[0] > 256 {
 						t.Errorf("%s of %d positions of %d: a grid of %v blocks of %d positions", l.Kernel, positions, dim, l.Grid, each)
 					}
 				}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/kernel"
 )
@@ -48,16 +49,41 @@ type library struct {
 	err  error
 }
 
-// New compiles the driver. Compiled code is kept in the system's directory for temporary files, under the hash of what
-// it was made from.
+// keep is how long compiled code is kept that nobody uses.
+const keep = 7 * 24 * time.Hour
+
+// New compiles the driver. Compiled code is kept in the user's cache, under the hash of what it was made from.
 func New() (*Device, error) {
-	d := &Device{dir: filepath.Join(os.TempDir(), fmt.Sprintf("hrm-emulate-%d", os.Getuid())), libraries: map[string]*library{}}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("emulation: no place for compiled kernels: %w: set HOME or XDG_CACHE_HOME", err)
+	}
+	d := &Device{dir: filepath.Join(cache, "hrm-operator", "emulate"), libraries: map[string]*library{}}
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("emulation: %w", err)
 	}
-	var err error
+	if err := d.prune(time.Now()); err != nil {
+		return nil, fmt.Errorf("emulation: %w", err)
+	}
 	d.exe, err = d.compile("driver", driver, "-rdynamic", "-ldl")
 	return d, err
+}
+
+// prune removes compiled code that was last used long ago.
+func (d *Device) prune(now time.Time) error {
+	entries, err := os.ReadDir(d.dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		// An entry may vanish meanwhile: another process prunes, too.
+		if info, err := entry.Info(); err == nil && now.Sub(info.ModTime()) > keep {
+			if err := os.RemoveAll(filepath.Join(d.dir, entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Close ends the processes.
@@ -111,7 +137,8 @@ func (d *Device) compile(name, source string, more ...string) (string, error) {
 	arguments := slices.Concat(flags, more)
 	hash := sha256.Sum256([]byte(strings.Join(arguments, " ") + header + source))
 	path := filepath.Join(d.dir, fmt.Sprintf("%s-%x", name, hash[:12]))
-	if _, err := os.Stat(path); err == nil {
+	// The time says when it was last used.
+	if now := time.Now(); os.Chtimes(path, now, now) == nil {
 		return path, nil
 	}
 	dir, err := os.MkdirTemp(d.dir, "build")

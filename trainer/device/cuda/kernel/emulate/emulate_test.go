@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/kernel"
@@ -171,5 +173,24 @@ func TestLoadMatrices_dealsAsPTXSays(t *testing.T) {
 	}
 	if !slices.Equal(out, make([]float32, 64)) {
 		t.Errorf("lanes have other elements: %v", out)
+	}
+}
+
+func TestPrune_removesWhatWasUsedLongAgo(t *testing.T) {
+	d, now := &Device{dir: t.TempDir()}, time.Now()
+	for name, age := range map[string]time.Duration{"old": keep + time.Hour, "new": time.Hour} {
+		path := filepath.Join(d.dir, name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, now.Add(-age), now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.prune(now); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(d.dir); len(left) != 1 || left[0].Name() != "new" {
+		t.Errorf("left are %v", left)
 	}
 }
