@@ -54,7 +54,7 @@ KERNEL void act_admit(const int *freshTokens, const int *freshLabels, const int 
     }
     for (int d = threadIdx.x; d < dim; d += blockDim.x) puzzle[row * dim + d] = table[(i64)id * dim + d];
   }
-  __syncthreads();
+  // Nobody else reads what the first thread writes.
   if (threadIdx.x > 0) return;
   int step = (fresh ? 0 : steps[row]) + 1;
   if (fresh) puzzles[row] = freshPuzzles[row];

@@ -8,8 +8,8 @@ const (
 	actSums = 9
 )
 
-// ActBuffers are the buffers of the bookkeeping between segments, as act.cu describes them. Table and Puzzle are -1
-// without puzzle embeddings. Sums is float64 [9] in the order of loop.Window; Finite int32; Step int64, counted from 1; all
+// ActBuffers are the buffers of the bookkeeping between segments, as act.cu describes them. Table and Puzzle are not used if
+// PuzzleDim is 0. Sums is float64 [9] in the order of loop.Window; Finite int32; Step int64, counted from 1; all
 // other whole numbers are int32.
 type ActBuffers struct {
 	FreshTokens, FreshLabels, FreshPuzzles           int
@@ -45,7 +45,8 @@ func ActFinite(b ActBuffers, s ActSizes) (Work, error) {
 		Args: []Arg{Buffer(b.LossLM), Buffer(b.LossQ), Buffer(b.Finite), Int32(s.Rows)}})
 }
 
-// ActHalt decides which rows have halted and sums the metrics.
+// ActHalt decides which rows have halted and adds their metrics to Sums. Every rank does it for its own rows; a record of all
+// is the sum over ranks. What a row draws depends on its place in the global batch alone.
 func ActHalt(b ActBuffers, s ActSizes) (Work, error) {
 	return single(Launch{File: actFile, Kernel: "act_halt", Grid: grid(1, 1), Block: block(threads), SharedBytes: 8 * threads * actSums, Args: []Arg{
 		Buffer(b.LossLM), Buffer(b.LossQ), Buffer(b.Q), Buffer(b.Stats), Buffer(b.Steps), Buffer(b.Halted), Buffer(b.Sums), Buffer(b.Finite), Buffer(b.StepCount),

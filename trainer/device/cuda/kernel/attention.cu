@@ -162,12 +162,12 @@ DEVICE void turn_back(float (&x)[DIM / 8][4], const float *rope, int first, int 
     UNROLL for (int e = 0; e < 4; e++) x[j][e] *= scale;
   if (!rope) return;
   UNROLL for (int j = 0; j < DIM / 16; j++) {
-    UNROLL for (int e = 0; e < 4; e++) {
+    UNROLL for (int e = 0; e < 4; e += 2) {
       int position = first + row_of(e);
       if (position >= T) continue;
-      float a[1] = {x[j][e]}, b[1] = {x[j + DIM / 16][e]};
+      float a[2] = {x[j][e], x[j][e + 1]}, b[2] = {x[j + DIM / 16][e], x[j + DIM / 16][e + 1]};
       turn(a, b, rope + (i64)position * DIM + column_of(j, e), -1);
-      x[j][e] = a[0], x[j + DIM / 16][e] = b[0];
+      x[j][e] = a[0], x[j][e + 1] = a[1], x[j + DIM / 16][e] = b[0], x[j + DIM / 16][e + 1] = b[1];
     }
   }
 }
@@ -182,7 +182,7 @@ DEVICE void store_rows(bf16 *to, i64 stride, bf16 *own, const float (&x)[DIM / 8
   constexpr int PACKS = DIM / 8;
   for (int i = lane_index(); i < 16 * PACKS; i += 32) {
     int t = i / PACKS, at = i % PACKS * 8;
-    if (first + t < end) *(quad *)(to + (first + t) * stride + at) = *(const quad *)(own + t * STRIDE + at);
+    if (first + t < end) move(to + (first + t) * stride + at, own + t * STRIDE + at);
   }
 }
 
@@ -253,13 +253,19 @@ DEVICE void own_keys(float (&dk)[DIM / 8][4], float (&dv)[DIM / 8][4], u32 (&dS)
   float p[CHUNK / 8][4], dP[CHUNK / 8][4];
   u32 w[CHUNK / 16][4];
   dot_rows(p, k, q);
-  UNROLL for (int j = 0; j < CHUNK / 8; j++)
-    UNROLL for (int e = 0; e < 4; e++) p[j][e] = row_of(e) < keys ? exp2_fast(p[j][e] * scale2 - lse2[column_of(j, e)]) : 0;
+  UNROLL for (int j = 0; j < CHUNK / 8; j++) {
+    float l[2];
+    load(l, lse2 + column_of(j, 0));
+    UNROLL for (int e = 0; e < 4; e++) p[j][e] = row_of(e) < keys ? exp2_fast(p[j][e] * scale2 - l[e % 2]) : 0;
+  }
   round_weights(w, p);
   add_weighted(dv, w, dOut);
   dot_rows(dP, v, dOut);
-  UNROLL for (int j = 0; j < CHUNK / 8; j++)
-    UNROLL for (int e = 0; e < 4; e++) p[j][e] *= dP[j][e] - delta[column_of(j, e)];
+  UNROLL for (int j = 0; j < CHUNK / 8; j++) {
+    float d[2];
+    load(d, delta + column_of(j, 0));
+    UNROLL for (int e = 0; e < 4; e++) p[j][e] *= dP[j][e] - d[e % 2];
+  }
   round_weights(dS, p);
   add_weighted(dk, dS, q);
 }
@@ -354,11 +360,11 @@ KERNEL void __launch_bounds__(256) attention_grad_queries(const bf16 *qkv, const
       u32 w[CHUNK / 16][4];
       dot_rows(p, q + own * STRIDE, k + at * STRIDE);
       dot_rows(dP, d + own * STRIDE, v + at * STRIDE);
+      float l[2] = {lse2[own + row_of(0)], lse2[own + row_of(2)]}, answer[2] = {delta[own + row_of(0)], delta[own + row_of(2)]};
       UNROLL for (int j = 0; j < CHUNK / 8; j++)
         UNROLL for (int e = 0; e < 4; e++) {
-          int row = own + row_of(e);
-          float weight = from + at + column_of(j, e) < T ? exp2_fast(p[j][e] * scale * LOG2E - lse2[row]) : 0;
-          p[j][e] = weight * (dP[j][e] - delta[row]);
+          float weight = from + at + column_of(j, e) < T ? exp2_fast(p[j][e] * scale * LOG2E - l[e / 2]) : 0;
+          p[j][e] = weight * (dP[j][e] - answer[e / 2]);
         }
       round_weights(w, p);
       add_weighted(dq, w, k + at * STRIDE);

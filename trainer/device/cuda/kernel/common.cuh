@@ -30,9 +30,18 @@ DEVICE float widen(bf16 x) { return float_of((u32)x.bits << 16); }
 DEVICE float widen(float x) { return x; }
 DEVICE bf16 narrow(float x) { return bf16{(unsigned short)round_pair(x, 0)}; }
 
-// load fills x from p, by accesses of 16 bytes if N is a multiple of such.
+// move copies 16 bytes. Number by number, for whole structures are copied by halves.
+DEVICE void move(void *to, const void *from) {
+  quad q = *(const quad *)from;
+  *(quad *)to = quad{q.x, q.y, q.z, q.w};
+}
+
+// load fills x from p, by accesses of 16 bytes if N is a multiple of such, or of 8 if N is 2.
 template <int N> DEVICE void load(float (&x)[N], const float *p) {
-  if constexpr (N % 4 == 0) {
+  if constexpr (N == 2) {
+    u64 pair = *(const u64 *)p;
+    x[0] = float_of((u32)pair), x[1] = float_of((u32)(pair >> 32));
+  } else if constexpr (N % 4 == 0) {
     UNROLL for (int i = 0; i < N; i += 4) {
       quad q = *(const quad *)(p + i);
       x[i] = float_of(q.x), x[i + 1] = float_of(q.y), x[i + 2] = float_of(q.z), x[i + 3] = float_of(q.w);
