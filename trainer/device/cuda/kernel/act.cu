@@ -38,7 +38,9 @@ DEVICE int exploration_minimum(u64 seed, u64 step, u32 row, int maxSteps, double
 }
 
 // A block per row. table may be null.
-KERNEL void act_admit(const int *freshTokens, const int *freshLabels, const int *freshPuzzles, int *tokens, int *labels, int *puzzles, int *steps, const int *halted, int *last, const float *table, float *puzzle, u32 *fault, int S, int dim, int size, int maxSteps) {
+KERNEL void act_admit(const int *freshTokens, const int *freshLabels, const int *freshPuzzles, int *tokens, int *labels,
+                      int *puzzles, int *steps, const int *halted, int *last, const float *table, float *puzzle, u32 *fault, int S,
+                      int dim, int size, int maxSteps) {
   i64 row = blockIdx.x;
   bool fresh = halted[row];
   int id = fresh ? freshPuzzles[row] : puzzles[row];
@@ -78,7 +80,9 @@ constexpr int SUMS = 9;
 // One block. Row i is row first+i of the global batch, of which each row draws its own random numbers; *step counts steps from 1.
 // sums are added up row after row in float64, as trainer/loop does: rows, loss, q_halt loss, q_continue loss, and of rows
 // that have halted and have labels: their number, accuracy, exactness, accuracy of q_halt, steps. Shared memory [blockDim.x,SUMS] doubles.
-KERNEL void act_halt(const float *loss, const float *lossQ, const float *q, const float *stats, const int *steps, int *halted, double *sums, const int *finite, const i64 *step, u64 seed, double exploration, int rows, int first, int maxSteps) {
+KERNEL void act_halt(const float *loss, const float *lossQ, const float *q, const float *stats, const int *steps, int *halted,
+                     double *sums, const int *finite, const i64 *step, u64 seed, double exploration, int rows, int first,
+                     int maxSteps) {
   if (!*finite) return;
   double *terms = (double *)shared_memory();
   double sum = threadIdx.x < SUMS ? sums[threadIdx.x] : 0;

@@ -80,10 +80,11 @@ func (a *act) floats(t *testing.T, buffer int) []float32 {
 	return floats(t, device.Float32, a.memory[buffer])
 }
 
-// actSizes are a batch larger than a block, one of a single row, and training with a single segment.
+// actSizes are a batch larger than a block, one of a single row, one without puzzle embeddings, and training with a single segment.
 var actSizes = []kernel.ActSizes{
 	{Rows: 300, First: 5, SeqLen: 3, PuzzleDim: 7, PuzzleRows: 4, MaxSegments: 16, Exploration: 0.5, Seed: 1<<40 + 3},
 	{Rows: 1, SeqLen: 5, PuzzleDim: 2, PuzzleRows: 1, MaxSegments: 2, Exploration: 1, Seed: 2},
+	{Rows: 4, SeqLen: 2, PuzzleRows: 1, MaxSegments: 3, Exploration: 0, Seed: 4},
 	{Rows: 9, SeqLen: 2, PuzzleDim: 1, PuzzleRows: 2, MaxSegments: 1, Exploration: 0.1, Seed: 3},
 }
 

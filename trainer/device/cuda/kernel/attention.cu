@@ -74,7 +74,8 @@ DEVICE void begin_load(bf16 *tile, const bf16 *from, i64 stride, int first, int 
 
 // load_answers fills a tile with n positions of dOut from first on, and lse2 and delta with their log-sum-exp (base 2) and
 // dOut·out. A position from T on has the log-sum-exp infinity: its probabilities are zero.
-DEVICE void load_answers(bf16 *tile, float *lse2, float *delta, const bf16 *out, const bf16 *dOut, const float *lse, Head h, int first, int n) {
+DEVICE void load_answers(bf16 *tile, float *lse2, float *delta, const bf16 *out, const bf16 *dOut, const float *lse, Head h,
+                         int first, int n) {
   constexpr int PACKS = DIM / 8;
   for (int i = threadIdx.x; i < n * PACKS; i += blockDim.x) {
     int t = i / PACKS, at = i % PACKS * 8, position = first + t;
@@ -214,7 +215,8 @@ DEVICE void weigh(float (&s)[CHUNK / 8][4], Softmax &state, float (&o)[DIM / 8][
 }
 
 // Shared memory: q [16*warps], k [stage], v [stage]. Grid: blocks of 16*warps queries, B*heads.
-KERNEL void __launch_bounds__(256) attention(const bf16 *qkv, const float *rope, bf16 *out, float *lse, int T, int Q, int heads, int stage, float scale) {
+KERNEL void __launch_bounds__(256) attention(const bf16 *qkv, const float *rope, bf16 *out, float *lse, int T, int Q, int heads,
+                        int stage, float scale) {
   int warps = blockDim.x / 32, own = warp_index() * 16, base = blockIdx.x * warps * 16, first = base + own;
   bf16 *q = (bf16 *)shared_memory(), *k = q + 16 * warps * STRIDE, *v = k + stage * STRIDE;
   Head h = block_head(heads, T);
@@ -248,7 +250,8 @@ KERNEL void __launch_bounds__(256) attention(const bf16 *qkv, const float *rope,
 }
 
 // own_keys adds to dk and dv of 16 keys what CHUNK queries give, and leaves dSᵀ of them rounded in dS.
-DEVICE void own_keys(float (&dk)[DIM / 8][4], float (&dv)[DIM / 8][4], u32 (&dS)[CHUNK / 16][4], const bf16 *k, const bf16 *v, const bf16 *q,
+DEVICE void own_keys(float (&dk)[DIM / 8][4], float (&dv)[DIM / 8][4], u32 (&dS)[CHUNK / 16][4], const bf16 *k, const bf16 *v,
+                     const bf16 *q,
                      const bf16 *dOut, const float *lse2, const float *delta, float scale2, int keys) {
   float p[CHUNK / 8][4], dP[CHUNK / 8][4];
   u32 w[CHUNK / 16][4];
@@ -271,7 +274,8 @@ DEVICE void own_keys(float (&dk)[DIM / 8][4], float (&dv)[DIM / 8][4], u32 (&dS)
 }
 
 // store_keys writes dk and dv of a warp's 16 keys.
-DEVICE void store_keys(bf16 *dqkv, Head h, const float *rope, bf16 *own, float (&dk)[DIM / 8][4], float (&dv)[DIM / 8][4], int first, float scale) {
+DEVICE void store_keys(bf16 *dqkv, Head h, const float *rope, bf16 *own, float (&dk)[DIM / 8][4], float (&dv)[DIM / 8][4],
+                       int first, float scale) {
   turn_back(dk, rope, first, h.T, scale);
   store_rows(dqkv + h.qkv(1), h.stride(), own, dk, first, h.T);
   store_rows(dqkv + h.qkv(2), h.stride(), own, dv, first, h.T);
@@ -279,7 +283,8 @@ DEVICE void store_keys(bf16 *dqkv, Head h, const float *rope, bf16 *own, float (
 
 // The whole gradient of rows of at most 16*warps positions, a multiple of 32. Shared memory, n = 16*warps: q, k, v, dOut [n]; dSᵀ [n,n+8];
 // lse2, delta [n]. Grid: 1, B*heads.
-KERNEL void __launch_bounds__(256) attention_grad(const bf16 *qkv, const float *rope, const bf16 *out, const bf16 *dOut, const float *lse, bf16 *dqkv, int T, int heads, float scale) {
+KERNEL void __launch_bounds__(256) attention_grad(const bf16 *qkv, const float *rope, const bf16 *out, const bf16 *dOut,
+                        const float *lse, bf16 *dqkv, int T, int heads, float scale) {
   int n = blockDim.x / 2, own = warp_index() * 16, wide = n + 8;
   bf16 *q = (bf16 *)shared_memory(), *k = q + n * STRIDE, *v = k + n * STRIDE, *d = v + n * STRIDE, *dS = d + n * STRIDE;
   float *lse2 = (float *)(dS + n * wide), *delta = lse2 + n;
@@ -316,7 +321,8 @@ KERNEL void __launch_bounds__(256) attention_grad(const bf16 *qkv, const float *
 }
 
 // Shared memory: k, v [16*warps]; q, dOut [stage]; lse2, delta [stage]. Grid: blocks of 16*warps keys, B*heads.
-KERNEL void __launch_bounds__(256) attention_grad_keys(const bf16 *qkv, const float *rope, const bf16 *out, const bf16 *dOut, const float *lse, bf16 *dqkv, int T, int heads, int stage, float scale) {
+KERNEL void __launch_bounds__(256) attention_grad_keys(const bf16 *qkv, const float *rope, const bf16 *out, const bf16 *dOut,
+                        const float *lse, bf16 *dqkv, int T, int heads, int stage, float scale) {
   int n = blockDim.x / 2, own = warp_index() * 16, base = blockIdx.x * n, first = base + own;
   bf16 *k = (bf16 *)shared_memory(), *v = k + n * STRIDE, *q = v + n * STRIDE, *d = q + stage * STRIDE;
   float *lse2 = (float *)(d + stage * STRIDE), *delta = lse2 + stage;
@@ -340,7 +346,8 @@ KERNEL void __launch_bounds__(256) attention_grad_keys(const bf16 *qkv, const fl
 }
 
 // Shared memory: q, dOut [16*warps]; k, v [stage]; lse2, delta [16*warps]. Grid: blocks of 16*warps queries, B*heads.
-KERNEL void __launch_bounds__(256) attention_grad_queries(const bf16 *qkv, const float *rope, const bf16 *out, const bf16 *dOut, const float *lse, bf16 *dqkv, int T, int heads, int stage, float scale) {
+KERNEL void __launch_bounds__(256) attention_grad_queries(const bf16 *qkv, const float *rope, const bf16 *out, const bf16 *dOut,
+                        const float *lse, bf16 *dqkv, int T, int heads, int stage, float scale) {
   int n = blockDim.x / 2, own = warp_index() * 16, base = blockIdx.x * n, first = base + own;
   bf16 *q = (bf16 *)shared_memory(), *d = q + n * STRIDE, *k = d + n * STRIDE, *v = k + stage * STRIDE;
   float *lse2 = (float *)(v + stage * STRIDE), *delta = lse2 + n;

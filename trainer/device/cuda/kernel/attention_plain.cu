@@ -22,7 +22,8 @@ DEVICE Head block_head(int heads, int dim, int T) { return Head{blockIdx.y / hea
 
 // load_positions widens n positions from first on into rows of `wide` numbers, turned by rope unless that is null; positions
 // from `end` on are zero.
-DEVICE void load_positions(float *rows, int wide, const act *from, i64 stride, const float *rope, int dim, int first, int n, int end) {
+DEVICE void load_positions(float *rows, int wide, const act *from, i64 stride, const float *rope, int dim, int first, int n,
+                           int end) {
   for (int i = threadIdx.x; i < n * dim; i += blockDim.x) {
     int t = i / dim, d = i % dim, position = first + t, half = dim / 2;
     float x = 0;
@@ -71,9 +72,11 @@ DEVICE void add_weighted(float *to, float weight, float *shared, const float *ro
 }
 
 // Shared memory, own = 8*each: q, o [own,dim]; top, sum [own]; k, v [TILE,dim+1]; weights [WARPS,TILE].
-KERNEL void __launch_bounds__(256) attention_plain(const act *qkv, const float *rope, act *out, float *lse, int T, int Q, int heads, int dim, int each, float scale) {
+KERNEL void __launch_bounds__(256) attention_plain(const act *qkv, const float *rope, act *out, float *lse, int T, int Q,
+                        int heads, int dim, int each, float scale) {
   int own = WARPS * each, base = blockIdx.x * own, wide = dim + 1;
-  float *q = (float *)shared_memory(), *o = q + own * dim, *top = o + own * dim, *sum = top + own, *k = sum + own, *v = k + TILE * wide, *weights = v + TILE * wide + warp_index() * TILE;
+  float *q = (float *)shared_memory(), *o = q + own * dim, *top = o + own * dim, *sum = top + own, *k = sum + own,
+        *v = k + TILE * wide, *weights = v + TILE * wide + warp_index() * TILE;
   Head h = block_head(heads, dim, T);
   load_positions(q, dim, qkv + h.qkv(0), h.stride(), rope, dim, base, own, Q);
   for (int i = threadIdx.x; i < own * dim; i += blockDim.x) o[i] = 0;
@@ -117,9 +120,12 @@ DEVICE void load_deltas(float *delta, const float *dOut, int wide, const act *ou
 DEVICE i64 answers(Head h) { return (h.row * h.T * h.heads + h.head) * h.dim; }
 
 // Shared memory, own = 8*each: k, v, dk, dv [own,dim]; q, dOut [TILE,dim+1]; delta [TILE]; weights [WARPS,TILE].
-KERNEL void __launch_bounds__(256) attention_plain_grad_keys(const act *qkv, const float *rope, const act *out, const act *dOut, const float *lse, act *dqkv, int T, int heads, int dim, int each, float scale) {
+KERNEL void __launch_bounds__(256) attention_plain_grad_keys(const act *qkv, const float *rope, const act *out, const act *dOut,
+                        const float *lse, act *dqkv, int T, int heads, int dim, int each, float scale) {
   int own = WARPS * each, base = blockIdx.x * own, wide = dim + 1;
-  float *k = (float *)shared_memory(), *v = k + own * dim, *dk = v + own * dim, *dv = dk + own * dim, *q = dv + own * dim, *g = q + TILE * wide, *delta = g + TILE * wide, *weights = delta + TILE + warp_index() * TILE;
+  float *k = (float *)shared_memory(), *v = k + own * dim, *dk = v + own * dim, *dv = dk + own * dim,
+        *q = dv + own * dim, *g = q + TILE * wide, *delta = g + TILE * wide,
+        *weights = delta + TILE + warp_index() * TILE;
   Head h = block_head(heads, dim, T);
   load_positions(k, dim, qkv + h.qkv(1), h.stride(), rope, dim, base, own, T);
   load_positions(v, dim, qkv + h.qkv(2), h.stride(), nullptr, dim, base, own, T);
@@ -151,9 +157,11 @@ KERNEL void __launch_bounds__(256) attention_plain_grad_keys(const act *qkv, con
 }
 
 // Shared memory, own = 8*each: q, dOut, dq [own,dim]; delta [own]; k, v [TILE,dim+1]; weights [WARPS,TILE].
-KERNEL void __launch_bounds__(256) attention_plain_grad_queries(const act *qkv, const float *rope, const act *out, const act *dOut, const float *lse, act *dqkv, int T, int heads, int dim, int each, float scale) {
+KERNEL void __launch_bounds__(256) attention_plain_grad_queries(const act *qkv, const float *rope, const act *out, const act *dOut,
+                        const float *lse, act *dqkv, int T, int heads, int dim, int each, float scale) {
   int own = WARPS * each, base = blockIdx.x * own, wide = dim + 1;
-  float *q = (float *)shared_memory(), *g = q + own * dim, *dq = g + own * dim, *delta = dq + own * dim, *k = delta + own, *v = k + TILE * wide, *weights = v + TILE * wide + warp_index() * TILE;
+  float *q = (float *)shared_memory(), *g = q + own * dim, *dq = g + own * dim, *delta = dq + own * dim,
+        *k = delta + own, *v = k + TILE * wide, *weights = v + TILE * wide + warp_index() * TILE;
   Head h = block_head(heads, dim, T);
   load_positions(q, dim, qkv + h.qkv(0), h.stride(), rope, dim, base, own, T);
   load_positions(g, dim, dOut + answers(h), (i64)heads * dim, nullptr, dim, base, own, T);

@@ -78,7 +78,8 @@ template <int N> DEVICE void store(float *p, const float (&x)[N]) {
 template <int N> DEVICE void store(bf16 *p, const float (&x)[N]) {
   if constexpr (N % 8 == 0) {
     UNROLL for (int i = 0; i < N; i += 8)
-      *(quad *)(p + i) = quad{round_pair(x[i], x[i + 1]), round_pair(x[i + 2], x[i + 3]), round_pair(x[i + 4], x[i + 5]), round_pair(x[i + 6], x[i + 7])};
+      *(quad *)(p + i) = quad{round_pair(x[i], x[i + 1]), round_pair(x[i + 2], x[i + 3]),
+                              round_pair(x[i + 4], x[i + 5]), round_pair(x[i + 6], x[i + 7])};
   } else {
     UNROLL for (int i = 0; i < N; i++) p[i] = narrow(x[i]);
   }

@@ -9,7 +9,8 @@
 #include "common.cuh"
 
 // blockIdx.y is the row.
-template <int N> DEVICE void embed_at(const int *tokens, const float *weight, const float *puzzle, const float *positions, act *out, u32 *fault, int S, int prefix, int D, int V, int puzzleDim, float scale) {
+template <int N> DEVICE void embed_at(const int *tokens, const float *weight, const float *puzzle, const float *positions,
+                                      act *out, u32 *fault, int S, int prefix, int D, int V, int puzzleDim, float scale) {
   int i = (int)thread_index() * N, size = (prefix + S) * D;
   if (i >= size) return;
   i64 row = blockIdx.y;
@@ -39,18 +40,21 @@ template <int N> DEVICE void embed_at(const int *tokens, const float *weight, co
   store(out + row * size + i, x);
 }
 
-KERNEL void embed(const int *tokens, const float *weight, const float *puzzle, const float *positions, act *out, u32 *fault, int S, int prefix, int D, int V, int puzzleDim, float scale) {
+KERNEL void embed(const int *tokens, const float *weight, const float *puzzle, const float *positions, act *out, u32 *fault, int S,
+                  int prefix, int D, int V, int puzzleDim, float scale) {
   embed_at<PACK>(tokens, weight, puzzle, positions, out, fault, S, prefix, D, V, puzzleDim, scale);
 }
 
-KERNEL void embed_odd(const int *tokens, const float *weight, const float *puzzle, const float *positions, act *out, u32 *fault, int S, int prefix, int D, int V, int puzzleDim, float scale) {
+KERNEL void embed_odd(const int *tokens, const float *weight, const float *puzzle, const float *positions, act *out, u32 *fault,
+                      int S, int prefix, int D, int V, int puzzleDim, float scale) {
   embed_at<1>(tokens, weight, puzzle, positions, out, fault, S, prefix, D, V, puzzleDim, scale);
 }
 
 // The gradient of the weight is summed in two steps, so that its order is fixed. In the first, block x takes `each` tokens
 // of the batch and block y blockDim.x columns; a thread sums its column by token in shared memory [V,blockDim.x] and
 // leaves it in partial [gridDim.x,V,D].
-KERNEL void embed_grad_weight_parts(const int *tokens, const act *d, float *partial, u32 *fault, i64 count, int each, int S, int prefix, int D, int V) {
+KERNEL void embed_grad_weight_parts(const int *tokens, const act *d, float *partial, u32 *fault, i64 count, int each, int S,
+                                    int prefix, int D, int V) {
   float *sums = (float *)shared_memory() + threadIdx.x;
   int column = blockIdx.y * blockDim.x + threadIdx.x;
   if (column >= D) return;
@@ -77,7 +81,8 @@ KERNEL void embed_grad_weight(const float *partial, float *dWeight, int parts, i
 }
 
 // For vocabularies whose sums shared memory can't hold: block y is a token, and a thread searches the batch for it.
-KERNEL void embed_grad_weight_large(const int *tokens, const act *d, float *dWeight, u32 *fault, i64 count, int S, int prefix, int D, int V, float scale) {
+KERNEL void embed_grad_weight_large(const int *tokens, const act *d, float *dWeight, u32 *fault, i64 count, int S, int prefix,
+                                    int D, int V, float scale) {
   int column = (int)thread_index(), token = blockIdx.y;
   if (column >= D) return;
   float sum = 0;

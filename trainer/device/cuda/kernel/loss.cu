@@ -62,7 +62,8 @@ KERNEL void lm_loss(const act *logits, const int *labels, float *loss, u32 *faul
   if (threadIdx.x == 0) loss[row] = (float)(sum / (n > 1 ? n : 1));
 }
 
-KERNEL void lm_loss_grad(const act *logits, const int *labels, const float *dLoss, act *out, u32 *fault, int S, int V, int softmax) {
+KERNEL void lm_loss_grad(const act *logits, const int *labels, const float *dLoss, act *out, u32 *fault, int S, int V,
+                         int softmax) {
   i64 row = blockIdx.x;
   logits += row * S * V;
   out += row * S * V;

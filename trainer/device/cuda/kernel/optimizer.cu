@@ -40,7 +40,8 @@ template <int N> DEVICE void update(const Tensor &t, const Adam &h, i64 i) {
 }
 
 // chunks has, for every block, the tensor and which CHUNK numbers of it the block updates.
-KERNEL void __launch_bounds__(CHUNK / 4) adam_atan2(const Tensor *tensors, const int *chunks, const Adam *scalars, const int *finite) {
+KERNEL void __launch_bounds__(CHUNK / 4) adam_atan2(const Tensor *tensors, const int *chunks, const Adam *scalars,
+                        const int *finite) {
   if (!*finite) return;
   const Tensor t = tensors[chunks[2 * blockIdx.x]];
   const Adam h = *scalars;
@@ -53,7 +54,8 @@ KERNEL void __launch_bounds__(CHUNK / 4) adam_atan2(const Tensor *tensors, const
 
 // Block i has the example i of a batch. If no earlier one has the same row, it sums the gradients [rows,D] of all that do, in
 // their order, and updates the row of the table [size,D]. scalars is (1-lr*decay, lr).
-KERNEL void sign_sgd(float *table, const int *ids, const float *gradients, const double *scalars, const int *finite, u32 *fault, int rows, int D, int size) {
+KERNEL void sign_sgd(float *table, const int *ids, const float *gradients, const double *scalars, const int *finite, u32 *fault,
+                     int rows, int D, int size) {
   if (!*finite) return;
   int own = blockIdx.x, id = ids[own];
   if (id < 0 || id >= size) {

@@ -9,7 +9,8 @@
 #include "common.cuh"
 
 // Lane l has the numbers from (32*i+l)*PACK on, for i < PACKS, if they are below D.
-template <int PACKS> DEVICE void add_rms_norm(const act *x, const act *y, act *out, float *r, i64 positions, int T, int Tx, int Ty, int D, float epsilon) {
+template <int PACKS> DEVICE void add_rms_norm(const act *x, const act *y, act *out, float *r, i64 positions, int T, int Tx, int Ty,
+                                              int D, float epsilon) {
   i64 n = thread_index() / 32;
   if (n >= positions) return;
   i64 row = n / T, t = n % T;
@@ -36,17 +37,21 @@ template <int PACKS> DEVICE void add_rms_norm(const act *x, const act *y, act *o
   if (lane_index() == 0) r[n] = scale;
 }
 
-KERNEL void add_rms_norm_1(const act *x, const act *y, act *out, float *r, i64 positions, int T, int Tx, int Ty, int D, float epsilon) {
+KERNEL void add_rms_norm_1(const act *x, const act *y, act *out, float *r, i64 positions, int T, int Tx, int Ty, int D,
+                           float epsilon) {
   add_rms_norm<1>(x, y, out, r, positions, T, Tx, Ty, D, epsilon);
 }
-KERNEL void add_rms_norm_2(const act *x, const act *y, act *out, float *r, i64 positions, int T, int Tx, int Ty, int D, float epsilon) {
+KERNEL void add_rms_norm_2(const act *x, const act *y, act *out, float *r, i64 positions, int T, int Tx, int Ty, int D,
+                           float epsilon) {
   add_rms_norm<2>(x, y, out, r, positions, T, Tx, Ty, D, epsilon);
 }
-KERNEL void add_rms_norm_4(const act *x, const act *y, act *out, float *r, i64 positions, int T, int Tx, int Ty, int D, float epsilon) {
+KERNEL void add_rms_norm_4(const act *x, const act *y, act *out, float *r, i64 positions, int T, int Tx, int Ty, int D,
+                           float epsilon) {
   add_rms_norm<4>(x, y, out, r, positions, T, Tx, Ty, D, epsilon);
 }
 
-KERNEL void add_rms_norm_any(const act *x, const act *y, act *out, float *r, i64 positions, int T, int Tx, int Ty, int D, float epsilon) {
+KERNEL void add_rms_norm_any(const act *x, const act *y, act *out, float *r, i64 positions, int T, int Tx, int Ty, int D,
+                             float epsilon) {
   i64 n = thread_index() / 32;
   if (n >= positions) return;
   i64 row = n / T, t = n % T;
@@ -85,9 +90,12 @@ template <int PACKS> DEVICE void add_rms_norm_grad(const act *out, const act *dO
   }
 }
 
-KERNEL void add_rms_norm_grad_1(const act *out, const act *dOut, const float *r, act *du, i64 positions, int D) { add_rms_norm_grad<1>(out, dOut, r, du, positions, D); }
-KERNEL void add_rms_norm_grad_2(const act *out, const act *dOut, const float *r, act *du, i64 positions, int D) { add_rms_norm_grad<2>(out, dOut, r, du, positions, D); }
-KERNEL void add_rms_norm_grad_4(const act *out, const act *dOut, const float *r, act *du, i64 positions, int D) { add_rms_norm_grad<4>(out, dOut, r, du, positions, D); }
+KERNEL void add_rms_norm_grad_1(const act *out, const act *dOut, const float *r, act *du, i64 positions,
+                                int D) { add_rms_norm_grad<1>(out, dOut, r, du, positions, D); }
+KERNEL void add_rms_norm_grad_2(const act *out, const act *dOut, const float *r, act *du, i64 positions,
+                                int D) { add_rms_norm_grad<2>(out, dOut, r, du, positions, D); }
+KERNEL void add_rms_norm_grad_4(const act *out, const act *dOut, const float *r, act *du, i64 positions,
+                                int D) { add_rms_norm_grad<4>(out, dOut, r, du, positions, D); }
 
 KERNEL void add_rms_norm_grad_any(const act *out, const act *dOut, const float *r, act *du, i64 positions, int D) {
   i64 n = thread_index() / 32;

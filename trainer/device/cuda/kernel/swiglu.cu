@@ -46,4 +46,5 @@ template <int N> DEVICE void swiglu_grad_at(const act *x, const act *d, act *dx,
 }
 
 KERNEL void swiglu_grad(const act *x, const act *d, act *dx, i64 positions, int F) { swiglu_grad_at<PACK>(x, d, dx, positions, F); }
-KERNEL void swiglu_grad_odd(const act *x, const act *d, act *dx, i64 positions, int F) { swiglu_grad_at<1>(x, d, dx, positions, F); }
+KERNEL void swiglu_grad_odd(const act *x, const act *d, act *dx, i64 positions, int F) { swiglu_grad_at<1>(x, d, dx, positions,
+                            F); }

@@ -16,7 +16,9 @@
 
 #include "emulate.h"
 
-extern "C" const char *__asan_default_options() { return "redzone=256:max_redzone=2048:detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=0"; }
+extern "C" const char *__asan_default_options() {
+  return "redzone=256:max_redzone=2048:detect_leaks=0:detect_stack_use_after_return=0";
+}
 extern "C" const char *__ubsan_default_options() { return "print_stacktrace=1:halt_on_error=1"; }
 
 namespace emulate {
@@ -218,7 +220,8 @@ void start(int number) {
 
 // stuck tells which threads wait for what.
 [[noreturn]] void stuck() {
-  fprintf(stderr, "kernel %s, block (%u,%u,%u): the threads wait for each other for ever\n", kernel_name, launch.at.x, launch.at.y, launch.at.z);
+  fprintf(stderr, "kernel %s, block (%u,%u,%u): the threads wait for each other for ever\n", kernel_name,
+          launch.at.x, launch.at.y, launch.at.z);
   for (Thread &t : threads) {
     const char *where = t.state == State::done ? "has ended" : t.state == State::at_barrier ? "__syncthreads" : t.operation;
     fprintf(stderr, "  thread %d: %s\n", t.number, where);
@@ -250,7 +253,8 @@ void run_block(int shared_bytes) {
 } // namespace
 
 void fail(const char *what) {
-  fprintf(stderr, "kernel %s, block (%u,%u,%u), thread (%u,%u,%u): %s\n", kernel_name, launch.at.x, launch.at.y, launch.at.z, thread.x, thread.y, thread.z, what);
+  fprintf(stderr, "kernel %s, block (%u,%u,%u), thread (%u,%u,%u): %s\n", kernel_name,
+          launch.at.x, launch.at.y, launch.at.z, thread.x, thread.y, thread.z, what);
   _exit(1);
 }
 
@@ -264,7 +268,8 @@ void block_barrier() {
   give_way(self);
 }
 
-void together(const char *operation, unsigned mask, const void *argument, void *result, void (*compute)(const void *const *, void *const *)) {
+void together(const char *operation, unsigned mask, const void *argument, void *result,
+              void (*compute)(const void *const *, void *const *)) {
   if (mask != 0xffffffffu) fail("the lanes of a warp meet in part; kernels use whole warps");
   Thread *self = running;
   self->state = State::in_warp;
@@ -275,7 +280,8 @@ void together(const char *operation, unsigned mask, const void *argument, void *
     const void *arguments[32];
     void *results[32];
     for (int i = 0; i < 32; i++) {
-      if (warp[i].operation != operation && strcmp(warp[i].operation, operation) != 0) fail("the lanes of a warp meet at different operations");
+      if (warp[i].operation != operation && strcmp(warp[i].operation, operation) != 0)
+        fail("the lanes of a warp meet at different operations");
       arguments[i] = warp[i].argument, results[i] = warp[i].result;
     }
     compute(arguments, results);

@@ -58,7 +58,8 @@ template <class X> X shuffle(const char *operation, unsigned mask, X value, int 
 template <class... A, size_t... I> void call(void (*kernel)(A...), void **arguments, std::index_sequence<I...>) {
   kernel(*(std::remove_cv_t<A> *)arguments[I]...);
 }
-template <class... A> void call(void (*kernel)(A...), void **arguments) { call(kernel, arguments, std::index_sequence_for<A...>{}); }
+template <class... A> void call(void (*kernel)(A...), void **arguments) { call(kernel, arguments,
+                                std::index_sequence_for<A...>{}); }
 
 // sizes returns how many arguments a kernel has, and the size of each.
 template <class... A> int sizes(void (*)(A...), int *to) {

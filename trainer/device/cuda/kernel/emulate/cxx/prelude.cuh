@@ -30,7 +30,8 @@ struct alignas(16) quad {
 #define __syncthreads() emulate::block_barrier()
 #define __syncwarp() emulate::together("__syncwarp", 0xffffffffu, nullptr, nullptr, [](const void *const *, void *const *) {})
 
-template <class X> X __shfl_xor_sync(unsigned mask, X x, int distance) { return emulate::shuffle("__shfl_xor_sync", mask, x, (emulate::lane ^ distance) & 31); }
+template <class X> X __shfl_xor_sync(unsigned mask, X x, int distance) { return emulate::shuffle("__shfl_xor_sync", mask, x,
+                                     (emulate::lane ^ distance) & 31); }
 template <class X> X __shfl_sync(unsigned mask, X x, int from) { return emulate::shuffle("__shfl_sync", mask, x, from & 31); }
 
 DEVICE u32 __umulhi(u32 a, u32 b) { return (u32)((u64)a * b >> 32); }
