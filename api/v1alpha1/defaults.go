@@ -84,6 +84,14 @@ func (m *ModelSpec) PuzzleEmbedding() int {
 	return int(m.HiddenSize)
 }
 
+// EvaluationSegments returns how many segments an example gets in evaluation.
+func (s *HRMTrainingJobSpec) EvaluationSegments() int {
+	if s.Evaluation.Segments != nil {
+		return int(*s.Evaluation.Segments)
+	}
+	return int(s.Model.ACT.MaxSteps)
+}
+
 // EpochsOrSteps returns the length of the training: steps if that is set, else epochs, 20000 if neither is.
 func (t *TrainingSpec) EpochsOrSteps() (epochs int, steps int64) {
 	switch {

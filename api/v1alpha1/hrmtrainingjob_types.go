@@ -455,6 +455,11 @@ type EvaluationSpec struct {
 	// +kubebuilder:default=10000
 	// +kubebuilder:validation:Minimum=1
 	MaxExamples *int32 `json:"maxExamples,omitempty"`
+	// segments for each example; the default is model.act.maxSteps. More of them than training has let a model think longer.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1024
+	Segments *int32 `json:"segments,omitempty"`
 	// metric decides which checkpoint is the best one, and when patience ends.
 	// +optional
 	// +kubebuilder:default=ExactAccuracy

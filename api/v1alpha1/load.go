@@ -190,6 +190,7 @@ func (s *HRMTrainingJobSpec) validateRest(path *field.Path) error {
 		atLeast(s.Evaluation.EveryEpochs, 1, path.Child("evaluation", "everyEpochs")),
 		atLeast(s.Evaluation.EverySteps, 1, path.Child("evaluation", "everySteps")),
 		atLeast(s.Evaluation.MaxExamples, 1, path.Child("evaluation", "maxExamples")),
+		rule{s.Evaluation.Segments == nil || *s.Evaluation.Segments >= 1 && *s.Evaluation.Segments <= 1024, path.Child("evaluation", "segments"), "must be from 1 to 1024"},
 		atLeast(s.Evaluation.Patience, 1, path.Child("evaluation", "patience")),
 		rule{slices.Contains(evaluationMetrics, s.Evaluation.Metric), path.Child("evaluation", "metric"),
 			fmt.Sprintf("%q does not exist; use one of %v", s.Evaluation.Metric, evaluationMetrics)},

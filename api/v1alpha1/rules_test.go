@@ -144,6 +144,7 @@ var contradictions = []struct {
 	{"dataset={task: Maze, maze: {count: 1}}", "spec.dataset.maze.count"},
 	{"dataset.source.additionalURIs=[s3://puzzles/more]", "only for task ARC"},
 	{"evaluation.metric=Loss", "spec.evaluation.metric"},
+	{"evaluation.segments=1025", "spec.evaluation.segments"},
 	{"evaluation.patience=0", "spec.evaluation.patience"},
 	{"dataset.maze.size=10", "only for task Maze"},
 	{"dataset.task=Maze;dataset.maze.size=10", "exclude each other"},

@@ -198,6 +198,11 @@ func (in *EvaluationSpec) DeepCopyInto(out *EvaluationSpec) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.Segments != nil {
+		in, out := &in.Segments, &out.Segments
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Patience != nil {
 		in, out := &in.Patience, &out.Patience
 		*out = new(int32)

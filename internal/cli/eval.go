@@ -46,7 +46,7 @@ func (a *app) evalCommand() *cobra.Command {
 right (exact) and of tokens that are right, what the task's own rules say of the answers, and, where the dataset knows how
 hard its examples are, the same by rating. The examples are those of --data, or of the dataset the job trained on.
 
-Every example gets act.maxSteps segments, or as many as --segments says. Of several numbers the answers are read off at
+Every example gets the segments of the job's evaluation, or as many as --segments says. Of several numbers the answers are read off at
 each in one pass: a table of what more thinking is worth. With --act examples halt as in training, where q_halt is above
 q_continue, and others take their place, which saves the segments they would not have needed.
 
@@ -68,7 +68,7 @@ Ctrl-C prints what was measured so far and exits with 75; --time-budget ends wit
 	flags.StringVar(&f.split, "split", dataset.Test, "which half of it: train or test")
 	flags.IntVar(&f.limit, "max-examples", 0, "number of examples, rounded down to whole groups (an original with its variants); all if not set")
 	flags.Int64Var(&f.seed, "seed", 0, "draw the --max-examples at random, the same ones for the same seed; the first ones if not set")
-	flags.IntSliceVar(&f.segments, "segments", nil, "segments for each example, or several numbers to compare; the model's act.maxSteps if not set")
+	flags.IntSliceVar(&f.segments, "segments", nil, "segments for each example, or several numbers to compare; those of the job's evaluation if not set")
 	flags.BoolVar(&f.act, "act", false, "let examples halt by themselves, at the latest after the largest of --segments")
 	flags.IntVar(&f.batch, "batch", 256, "examples that are evaluated at a time")
 	flags.DurationVar(&f.budget, "time-budget", 0, "begin no further examples after so long, as in 10m; 0 evaluates all")
@@ -167,7 +167,7 @@ func newEvalRun(a *app, f evalFlags, m *trainedModel, data evalData) (*evalRun, 
 	if f.random {
 		v.examples = data.Subset(f.limit, f.seed)
 	}
-	v.counts, v.act = f.pass(int(m.job.Spec.Model.ACT.MaxSteps))
+	v.counts, v.act = f.pass(m.job.Spec.EvaluationSegments())
 	for range v.counts {
 		figures, err := newFigures(data)
 		if err != nil {

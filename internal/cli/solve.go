@@ -56,7 +56,7 @@ The answer of the model is printed whether it is right or not; the exit code is 
 	flags.StringVar(&f.split, "split", dataset.Test, "which half of it: train or test")
 	flags.IntVar(&f.index, "index", 0, "which puzzle of that half, counted from 0")
 	flags.StringVarP(&f.file, "file", "f", "", "file of puzzles; - reads standard input")
-	flags.IntVar(&f.segments, "segments", 0, "segments that the model thinks for; its act.maxSteps if not set")
+	flags.IntVar(&f.segments, "segments", 0, "segments that the model thinks for; those of its job's evaluation if not set")
 	flags.BoolVar(&f.trace, "trace", false, "show the intermediate answers")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 	return c
@@ -76,7 +76,7 @@ func (a *app) solve(ctx context.Context, f solveFlags, args []string) error {
 	}
 	defer m.close()
 	if f.segments == 0 {
-		f.segments = int(m.job.Spec.Model.ACT.MaxSteps)
+		f.segments = m.job.Spec.EvaluationSegments()
 	}
 	s := &solver{flags: f, model: m, screen: screenOf(a.out), out: a.out}
 	var questions []question

@@ -34,7 +34,7 @@ func (r *run) prepareEvaluation() (err error) {
 	r.testLimit = r.Test.WholeGroups(limit)
 	// No larger than what a rank trains on: an evaluation can only be interrupted between its batches.
 	batch := min(r.trainer.rows(), evaluationBatch, r.Test.Examples())
-	r.evaluator, err = NewEvaluator(r.network, batch, r.Test.SeqLen, int(r.Spec.Model.ACT.MaxSteps))
+	r.evaluator, err = NewEvaluator(r.network, batch, r.Test.SeqLen, r.Spec.EvaluationSegments())
 	return err
 }
 
