@@ -276,7 +276,7 @@ type ACTSpec struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.minRating) || !has(self.maxRating) || self.minRating <= self.maxRating",message="dataset.minRating is above dataset.maxRating: no puzzle is left",fieldPath=".maxRating"
 // +kubebuilder:validation:XValidation:rule="!has(self.recipe) || self.task == 'Sudoku'",message="dataset.recipe SudokuHard is only for task Sudoku: remove it",fieldPath=".recipe"
 // +kubebuilder:validation:XValidation:rule="!has(self.maze) || self.task == 'Maze'",message="dataset.maze is only for task Maze: remove it",fieldPath=".maze"
-// +kubebuilder:validation:XValidation:rule="has(self.source) || has(self.maze)",message="dataset.source is missing: say where the examples come from, or for task Maze how to generate them with dataset.maze",fieldPath=".source"
+// +kubebuilder:validation:XValidation:rule="has(self.source) && has(self.source.uri) || has(self.maze)",message="dataset.source is missing: say where the examples come from, or for task Maze how to generate them with dataset.maze",fieldPath=".source"
 // +kubebuilder:validation:XValidation:rule="!(has(self.source) && has(self.maze))",message="dataset.source and dataset.maze exclude each other: read mazes, or generate them",fieldPath=".maze"
 // +kubebuilder:validation:XValidation:rule="!has(self.source) || !has(self.source.additionalURIs) || self.task == 'ARC'",message="dataset.source.additionalURIs is only for task ARC: remove it",fieldPath=".source.additionalURIs"
 // +kubebuilder:validation:XValidation:rule="!has(self.testFraction) || double(self.testFraction) < 1.0",message="dataset.testFraction must be below 1: training needs examples too",fieldPath=".testFraction"
@@ -332,7 +332,7 @@ type DatasetSpec struct {
 type DatasetSource struct {
 	// uri of a file (plain or gzip) or folder: s3://bucket/key, https://…, or a path that the pod sees.
 	// An s3 URI is read from the storage's endpoint with its credentials.
-	// +required
+	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	URI string `json:"uri,omitempty"`

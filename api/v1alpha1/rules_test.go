@@ -140,6 +140,7 @@ var contradictions = []struct {
 	{"dataset.maze={}", "only for task Maze"},
 	{"dataset.task=Maze;dataset.maze={}", "exclude each other"},
 	{"dataset={task: Maze}", "dataset.source is missing"},
+	{"dataset={task: ARC, source: {additionalURIs: [s3://puzzles/more]}}", "dataset.source is missing"},
 	{"dataset={task: Maze, maze: {size: 4}}", "spec.dataset.maze.size"},
 	{"dataset={task: Maze, maze: {count: 1}}", "spec.dataset.maze.count"},
 	{"dataset.source.additionalURIs=[s3://puzzles/more]", "only for task ARC"},
