@@ -43,15 +43,16 @@ func fewPuzzles(t *testing.T) string {
 
 // onFullDisk starts training into store by a process that may write no file of more than 512*blocks bytes, which is how
 // a full disk looks to it.
-func onFullDisk(t *testing.T, store string, blocks int) *process {
+func onFullDisk(t *testing.T, store string, blocks int, more ...string) *process {
 	t.Helper()
 	source := fewPuzzles(t)
 	job := filepath.Join(t.TempDir(), "job.yaml")
 	if err := os.WriteFile(job, fmt.Appendf(nil, bucketJob, source, ""), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", fmt.Sprintf(`ulimit -S -f %d; exec "$0" "$@"`, blocks), os.Args[0], "train", "-f", job,
-		"--store", store, "--scratch", t.TempDir(), "--device", "reference", "--set", "training.steps=60", "--set", "dataset.testFraction=0.1")
+	args := append([]string{"-c", fmt.Sprintf(`ulimit -S -f %d; exec "$0" "$@"`, blocks), os.Args[0], "train", "-f", job,
+		"--store", store, "--scratch", t.TempDir(), "--device", "reference", "--set", "training.steps=60", "--set", "dataset.testFraction=0.1"}, more...)
+	cmd := exec.Command("sh", args...)
 	cmd.Env = append(os.Environ(), asCommand+"=1")
 	return startProcess(t, cmd)
 }
@@ -83,6 +84,14 @@ func TestTrain_goesOnWhileTheDiskIsFull(t *testing.T) {
 func TestTrain_namesTheDirectoryThatHasNoRoomForTheDataset(t *testing.T) {
 	p := onFullDisk(t, t.TempDir(), 1)
 	if code := p.code(); code == exitDone || !p.hears("--scratch") {
+		t.Errorf("ends with %d:\n%s", code, p.said())
+	}
+}
+
+func TestTrain_namesTheCacheThatHasNoRoomForTheDataset(t *testing.T) {
+	cache := t.TempDir()
+	p := onFullDisk(t, t.TempDir(), 12, "--dataset-cache", cache, "--set", "dataset.augmentations=50") // the source fits
+	if code := p.code(); code != exitInternal || !p.hears("no space is left in the dataset cache "+cache) {
 		t.Errorf("ends with %d:\n%s", code, p.said())
 	}
 }

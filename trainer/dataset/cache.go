@@ -209,8 +209,10 @@ func (f *folder) get(ctx context.Context, k kept, build func(dir string) error) 
 		}
 	}
 	c.Sum = m.sum()
-	c.used, err = f.use(k.hash)
-	return c, err
+	if c.used, err = f.use(k.hash); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // obtain downloads a dataset, or builds it if the store does not have it whole. hit says which.
