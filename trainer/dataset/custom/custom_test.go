@@ -98,7 +98,7 @@ func TestParse_namesLineAndKeyOfWhatIsWrong(t *testing.T) {
 		{"null", "null", 1, `"input" is missing`},
 		{"no input", `{"output": [1]}`, 1, `"input" is missing: expected the keys input and output`},
 		{"no output", `{"input": [1]}`, 1, `"output" is missing`},
-		{"a misspelt key", `{"input": [1], "output": [1], "ouput": [1]}`, 1, `"ouput": unknown key: expected input, output and id`},
+		{"an unknown key", `{"input": [1], "output": [1], "answer": [1]}`, 1, `"answer": unknown key: expected input, output and id`},
 		{"a bad grid", turned + "\n" + `{"input": [[1],[2,3]], "output": [1]}`, 2, `"input": row 2 has 2 cells, row 1 has 1`},
 		{"a bad answer", `{"input": [1], "output": [-1]}`, 1, `"output": column 1 is "-1]"`},
 		{"an id that is a list", `{"input": [1], "output": [1], "id": [1]}`, 1, `"id": expected a string or a whole number`},
