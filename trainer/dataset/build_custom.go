@@ -83,7 +83,7 @@ func (b *customBuild) gather(ctx context.Context, train, test *sourceFile) (err 
 
 // read returns the different examples of a file.
 func (b *customBuild) read(ctx context.Context, from *sourceFile) ([]custom.Example, error) {
-	f, err := os.Open(from.path)
+	f, err := b.open(from)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package dataset
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
@@ -91,7 +90,7 @@ func (b *mazeBuild) generate(ctx context.Context) ([]maze.Maze, error) {
 
 // read returns the different mazes of a file.
 func (b *mazeBuild) read(ctx context.Context, from *sourceFile) ([]maze.Maze, error) {
-	f, err := os.Open(from.path)
+	f, err := b.open(from)
 	if err != nil {
 		return nil, err
 	}
