@@ -13,7 +13,6 @@ import (
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cpu"
 	"github.com/hrm-operator/hrm-operator/trainer/device/open"
 	"github.com/hrm-operator/hrm-operator/trainer/model"
 )
@@ -94,7 +93,7 @@ func TestGolden(t *testing.T) {
 			}
 			for _, d := range goldenDevices {
 				t.Run(fmt.Sprintf("%s %s", d.device, d.precision), func(t *testing.T) {
-					dev, _, err := open.Open(d.device, cpu.Options{Threads: 2})
+					dev, _, err := open.Open(d.device, open.Options{Threads: 2})
 					if err != nil && d.device == "cpu" {
 						t.Skip(err)
 					} else if err != nil {
@@ -214,7 +213,7 @@ func (p *replay) run(precision v1alpha1.Precision, firstStepOnly bool) {
 
 // step makes a training step and compares everything that was recorded of it.
 func (p *replay) step(weights bool) {
-	p.trainer.window = Window{}
+	p.trainer.TakeWindow()
 	if err := p.trainer.Step(context.Background()); err != nil {
 		p.Fatal(err)
 	}

@@ -286,9 +286,9 @@ func TestAdamATan2_writesTheCopyThatProductsRead(t *testing.T) {
 
 func TestNew_refusesWhatCannotTrain(t *testing.T) {
 	for _, test := range []struct {
-		name          string
-		change        func(*fake.Control, *cuda.Options)
-		says string
+		name   string
+		change func(*fake.Control, *cuda.Options)
+		says   string
 	}{
 		{"an old GPU", func(c *fake.Control, _ *cuda.Options) { c.SetGPU(1, 7, 5, 12040) }, "compute capability 7.5"},
 		{"a GPU that the compiler does not know", func(c *fake.Control, _ *cuda.Options) { c.SetGPU(1, 12, 0, 12040) }, "NVRTC 12.4"},

@@ -50,7 +50,7 @@ func TestOpenDriver_saysWhereItLookedForTheDriver(t *testing.T) {
 	dir := t.TempDir()
 	_, err := binding.OpenDriver(binding.Search{Directories: []string{dir}})
 	mentions(t, err, "libcuda.so.1", dir, "driver 525", binding.LibrariesVariable)
-	if !binding.NotInstalled(err) {
+	if !binding.NoGPU(err) {
 		t.Error("it is not seen that there is no driver")
 	}
 }
@@ -60,6 +60,9 @@ func TestOpenDriver_namesWhatIsMissingInAnOldOne(t *testing.T) {
 	c.SetGPU(1, 9, 0, 11080)
 	_, err := binding.OpenDriver(only(t, c, "libcuda.so.1"))
 	mentions(t, err, "libcuda.so.1", "CUDA 11.8", "driver 525")
+	if binding.NoGPU(err) {
+		t.Error("an old driver is taken for none")
+	}
 }
 
 func TestOpenDriver_saysThatThereIsNoGPU(t *testing.T) {
@@ -67,7 +70,7 @@ func TestOpenDriver_saysThatThereIsNoGPU(t *testing.T) {
 	c.SetGPU(0, 9, 0, 12040)
 	_, err := binding.OpenDriver(only(t, c, "libcuda.so.1"))
 	mentions(t, err, "cuInit", "CUDA_ERROR_NO_DEVICE", "nvidia.com/gpu")
-	if !binding.NoDevice(err) || binding.NotInstalled(err) {
+	if !binding.NoGPU(err) {
 		t.Error("it is not seen that there is no GPU")
 	}
 }

@@ -116,10 +116,14 @@ func initRemedy(err error) string {
 	return "nvidia-smi shows whether the driver works; its library and the kernel's module must be of one version"
 }
 
-// NoDevice says whether an error is that the driver sees no GPU.
-func NoDevice(err error) bool {
+// NoGPU says whether an error is that this machine has no driver, or that its driver sees no GPU.
+func NoGPU(err error) bool {
 	var failed *Error
-	return errors.As(err, &failed) && failed.Code == noDevice
+	if errors.As(err, &failed) {
+		return failed.Code == noDevice && failed.Name == "CUDA_ERROR_NO_DEVICE"
+	}
+	var missing *MissingError
+	return errors.As(err, &missing) && missing.Library == driverName && missing.Reason == nil
 }
 
 // Version is a version of CUDA as the driver counts: 1000*major + 10*minor.

@@ -44,7 +44,7 @@ func versioned(name string, driver Version) []string {
 // openVersioned opens a library for a driver, and says so if only one is there that wants a newer driver.
 func (s Search) openVersioned(name, remedy string, driver Version) (library, error) {
 	l, err := s.open(remedy, versioned(name, driver)...)
-	if err == nil || !NotInstalled(err) || driver.Major() >= 13 {
+	if err == nil || !notInstalled(err) || driver.Major() >= 13 {
 		return l, err
 	}
 	if newer, newerErr := s.open(remedy, name+".so.13"); newerErr == nil {

@@ -100,8 +100,8 @@ func (e *MissingError) Error() string {
 
 func (e *MissingError) Unwrap() error { return e.Reason }
 
-// NotInstalled says whether an error is that a library was not found at all.
-func NotInstalled(err error) bool {
+// notInstalled says whether an error is that a library was not found at all.
+func notInstalled(err error) bool {
 	var missing *MissingError
 	return errors.As(err, &missing) && missing.Reason == nil
 }

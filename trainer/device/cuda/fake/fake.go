@@ -100,6 +100,8 @@ type Control struct {
 	// Calls is how many calls there were, Count how many of a name.
 	Calls func() int
 	Count func(name string) int
+	// SetIdle leaves out what kernels and products compute.
+	SetIdle func(bool)
 	// SetMemory sets the bytes of the GPU's memory, SetGPU what it is: CUDA 12.4 is 12040.
 	SetMemory func(bytes uint64)
 	SetGPU    func(devices, major, minor, driver int32)
@@ -120,7 +122,7 @@ func Open() (*Control, error) {
 	c := &Control{Dir: dir}
 	for name, f := range map[string]any{
 		"fake_reset": &c.Reset, "fake_fail_at": &c.FailAt, "fake_fail": &c.Fail, "fake_failed": &c.Failed, "fake_calls": &c.Calls,
-		"fake_count": &c.Count, "fake_set_memory": &c.SetMemory, "fake_set_gpu": &c.SetGPU,
+		"fake_count": &c.Count, "fake_set_idle": &c.SetIdle, "fake_set_memory": &c.SetMemory, "fake_set_gpu": &c.SetGPU,
 		"fake_violations": &c.violations, "fake_alive": &c.alive,
 	} {
 		purego.RegisterLibFunc(f, handle, name)
