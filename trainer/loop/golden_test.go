@@ -82,6 +82,8 @@ var goldenDevices = []struct {
 	{"cpu", v1alpha1.PrecisionFloat32, 1e-4, 1e-3, 1e-4, false},
 	// PyTorch's own step in bfloat16 differs from the recordings by up to 0.17, 0.016 on average.
 	{"cpu", v1alpha1.PrecisionBFloat16, 0.3, 0.1, 0.02, true},
+	{"cuda", v1alpha1.PrecisionFloat32, 1e-4, 1e-3, 1e-4, false},
+	{"cuda", v1alpha1.PrecisionBFloat16, 0.3, 0.1, 0.02, true},
 }
 
 func TestGolden(t *testing.T) {
@@ -94,7 +96,7 @@ func TestGolden(t *testing.T) {
 			for _, d := range goldenDevices {
 				t.Run(fmt.Sprintf("%s %s", d.device, d.precision), func(t *testing.T) {
 					dev, _, err := open.Open(d.device, open.Options{Threads: 2})
-					if err != nil && d.device == "cpu" {
+					if err != nil && d.device != "reference" && !(d.device == "cuda" && os.Getenv("HRM_TEST_GPU") != "") {
 						t.Skip(err)
 					} else if err != nil {
 						t.Fatal(err)

@@ -23,32 +23,48 @@ const (
 	segments                           = 3
 )
 
-// tiny is a model with two heads of 32 numbers, so that its attention is that of the tensor cores in bfloat16.
-func tiny(t *testing.T, precision v1alpha1.Precision) *model.Model {
-	t.Helper()
-	spec := v1alpha1.ModelSpec{
+// tinySpec is a model with two heads of 32 numbers, so that its attention is that of the tensor cores in bfloat16.
+func tinySpec() v1alpha1.ModelSpec {
+	return v1alpha1.ModelSpec{
 		Architecture: v1alpha1.ArchitectureHRM, HiddenSize: 64, NumHeads: 2, Expansion: 1, HLayers: 1, LLayers: 1, HCycles: 1, LCycles: 2,
 		PositionEncoding: v1alpha1.PositionEncodingRoPE, Loss: v1alpha1.LossStablemax, ACT: v1alpha1.ACTSpec{MaxSteps: segments, ExplorationProbability: "0.1"},
 	}
-	m, err := model.Build(spec, model.Shape{SeqLen: seqLen, VocabSize: vocabulary, NumPuzzleIdentifiers: puzzles}, precision, batch)
+}
+
+func tiny(t *testing.T, precision v1alpha1.Precision) *model.Model {
+	t.Helper()
+	m, err := model.Build(tinySpec(), model.Shape{SeqLen: seqLen, VocabSize: vocabulary, NumPuzzleIdentifiers: puzzles}, precision, batch)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
-// source draws random examples.
-type source struct{ random *rand.Rand }
+// source gives the same few random examples again and again, so that there is something to learn.
+type source struct {
+	batches []loop.Batch
+	next    *int
+}
+
+func newSource() source {
+	random := rand.New(rand.NewPCG(3, 4))
+	s := source{batches: make([]loop.Batch, 4), next: new(int)}
+	for n := range s.batches {
+		b := loop.Batch{Inputs: make([]int32, batch*seqLen), Labels: make([]int32, batch*seqLen), Puzzles: make([]int32, batch)}
+		for i := range b.Inputs {
+			b.Inputs[i], b.Labels[i] = random.Int32N(vocabulary), random.Int32N(vocabulary)
+		}
+		for i := range b.Puzzles {
+			b.Puzzles[i] = random.Int32N(puzzles)
+		}
+		s.batches[n] = b
+	}
+	return s
+}
 
 func (s source) Next() loop.Batch {
-	b := loop.Batch{Inputs: make([]int32, batch*seqLen), Labels: make([]int32, batch*seqLen), Puzzles: make([]int32, batch)}
-	for i := range b.Inputs {
-		b.Inputs[i], b.Labels[i] = s.random.Int32N(vocabulary), s.random.Int32N(vocabulary)
-	}
-	for i := range b.Puzzles {
-		b.Puzzles[i] = s.random.Int32N(puzzles)
-	}
-	return b
+	*s.next++
+	return s.batches[*s.next%len(s.batches)]
 }
 func (source) Position() ([]byte, error) { return nil, nil }
 func (source) Seek([]byte) error         { return nil }
@@ -67,7 +83,7 @@ func train(d device.Device, m *model.Model, steps int) (windows []loop.Window, w
 	if err := n.Initialize(1); err != nil {
 		return nil, nil, err
 	}
-	t, err := loop.NewTrainer(n, source{rand.New(rand.NewPCG(3, 4))}, seqLen, loop.Hyperparameters{
+	t, err := loop.NewTrainer(n, newSource(), seqLen, loop.Hyperparameters{
 		Batch: batch, TotalSteps: 100, LearningRate: 1e-3, MinLearningRateRatio: 1, WeightDecay: 0.1, Beta1: 0.9, Beta2: 0.95,
 		PuzzleLearningRate: 1e-2, PuzzleWeightDecay: 0.1, MaxSegments: segments, Exploration: 0.1,
 	})
@@ -84,14 +100,18 @@ func train(d device.Device, m *model.Model, steps int) (windows []loop.Window, w
 	return windows, weights, err
 }
 
+// TestTraining_hasTheLossesOfTheReference compares steps one by one until rounding has grown, and where a GPU makes 500 of
+// them, what the last fifty have come to.
 func TestTraining_hasTheLossesOfTheReference(t *testing.T) {
-	for precision, tolerance := range map[v1alpha1.Precision]float64{v1alpha1.PrecisionFloat32: 1e-5, v1alpha1.PrecisionBFloat16: 2e-2} {
+	const compared = 6
+	for precision, tolerance := range map[v1alpha1.Precision]float64{v1alpha1.PrecisionFloat32: 1e-4, v1alpha1.PrecisionBFloat16: 2e-2} {
 		t.Run(string(precision), func(t *testing.T) {
-			const steps = 6
-			c := gpu(t)
-			d := open(t, c, options(t, c))
+			steps := compared
+			if hasGPU() {
+				steps = 500
+			}
 			m := tiny(t, precision)
-			got, _, err := train(d, m, steps)
+			got, _, err := train(anyGPU(t), m, steps)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +120,7 @@ func TestTraining_hasTheLossesOfTheReference(t *testing.T) {
 				t.Fatal(err)
 			}
 			worst := 0.0
-			for i := range want {
+			for i := range want[:compared] {
 				for _, pair := range [][2]float64{{got[i].LM, want[i].LM}, {got[i].QHalt, want[i].QHalt}, {got[i].Took, want[i].Took}} {
 					worst = max(worst, math.Abs(pair[0]-pair[1])/max(1, math.Abs(pair[1])))
 				}
@@ -110,30 +130,43 @@ func TestTraining_hasTheLossesOfTheReference(t *testing.T) {
 				}
 			}
 			if !(worst <= tolerance) {
-				t.Errorf("losses differ by up to %.2g:\n%+v\nthe reference device has\n%+v", worst, got, want)
+				t.Errorf("losses differ by up to %.2g:\n%+v\nthe reference device has\n%+v", worst, got[:compared], want[:compared])
 			}
-			t.Logf("the largest difference is %.2g", worst)
+			t.Logf("the largest difference of the first %d steps is %.2g", compared, worst)
+			if steps < 100 {
+				return
+			}
+			ours, theirs := meanLoss(got[steps-50:]), meanLoss(want[steps-50:])
+			t.Logf("the loss begins at %.3f and ends at %.4f, on the reference device at %.4f", meanLoss(got[:1]), ours, theirs)
+			if !(math.Abs(ours-theirs) <= 0.1*meanLoss(want[:1])) {
+				t.Errorf("the loss ends at %g, on the reference device at %g", ours, theirs)
+			}
 		})
 	}
 }
 
+// meanLoss is the mean loss per row of the tokens.
+func meanLoss(windows []loop.Window) float64 {
+	sum, rows := 0.0, 0.0
+	for _, w := range windows {
+		sum, rows = sum+w.LM, rows+w.Rows
+	}
+	return sum / rows
+}
+
 func TestTraining_givesTheSameBitsAgain(t *testing.T) {
-	c := gpu(t)
-	o := options(t, c)
 	var runs []map[string]checkpoint.Tensor
-	for range 2 {
-		d, err := cuda.New(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, weights, err := train(d, tiny(t, v1alpha1.PrecisionBFloat16), 3)
-		if err != nil {
-			t.Fatal(err)
-		}
-		runs = append(runs, weights)
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
+	for _, name := range []string{"first", "again"} {
+		t.Run(name, func(t *testing.T) {
+			_, weights, err := train(anyGPU(t), tiny(t, v1alpha1.PrecisionBFloat16), 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			runs = append(runs, weights)
+		})
+	}
+	if len(runs) != 2 {
+		return
 	}
 	for name, x := range runs[0] {
 		if !bytes.Equal(x.Data, runs[1][name].Data) {
@@ -182,7 +215,11 @@ func trainOnce(o cuda.Options, m *model.Model) error {
 // TestTraining_survivesTheFailureOfEveryCall makes every call of a short training fail once: what failed is named, everything
 // is freed, and nothing is used that should not be.
 func TestTraining_survivesTheFailureOfEveryCall(t *testing.T) {
-	for _, profile := range []bool{false, true} {
+	// What profiling adds is a call for every instruction: a part of them will do.
+	for profile, stride := range map[bool]int{false: 1, true: 11} {
+		if testing.Short() {
+			stride *= 11
+		}
 		t.Run(fmt.Sprintf("profile %v", profile), func(t *testing.T) {
 			c := gpu(t)
 			m := tiny(t, v1alpha1.PrecisionBFloat16)
@@ -210,7 +247,7 @@ func TestTraining_survivesTheFailureOfEveryCall(t *testing.T) {
 			fail(0)
 			calls := c.Calls()
 			t.Logf("a training makes %d calls", calls)
-			for n := 1; n <= calls; n++ {
+			for n := 1; n <= calls; n += stride {
 				fail(n)
 			}
 		})
