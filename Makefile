@@ -53,8 +53,9 @@ arm64: deps ## Build for arm64, and test the cpu device in an emulator.
 .PHONY: build-gpu
 build-gpu: ## Build what hack/gpu/check takes to a machine with a GPU, without cgo, into bin/gpu.
 	CGO_ENABLED=0 go build $(LDFLAGS) -o bin/gpu/hrm ./cmd/hrm
-	CGO_ENABLED=0 go test -c -o bin/gpu/cuda.test ./trainer/device/cuda
-	CGO_ENABLED=0 go test -c -o bin/gpu/loop.test ./trainer/loop
+	CGO_ENABLED=0 go test -c $(LDFLAGS) -o bin/gpu/cuda.test ./trainer/device/cuda
+	CGO_ENABLED=0 go test -c $(LDFLAGS) -o bin/gpu/loop.test ./trainer/loop
+	tar -C bin/gpu -cJf bin/gpu.tar.xz hrm cuda.test loop.test
 
 .PHONY: test-gpu
 test-gpu: build-gpu ## Check the cuda device on this machine's GPU.

@@ -73,23 +73,26 @@ func listDevices() deviceList {
 
 func (a *app) printDevices(list deviceList) error {
 	table := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	for _, g := range list.GPUs {
-		usable := "usable"
-		if g.Unusable != "" {
-			usable = "not usable: " + g.Unusable
+	row := func(name string, usable bool, says string) {
+		word := "usable"
+		if !usable {
+			word = "not usable"
 		}
-		fmt.Fprintf(table, "cuda:%d\t%s, %.1f GiB, compute capability %s, driver for CUDA %s%s%s\t%s\n", g.Index, g.Name, float64(g.MemoryBytes)/(1<<30),
-			g.Capability, g.Driver, version(", NVRTC ", g.NVRTC), version(", cuBLASLt ", g.CuBLASLt), usable)
+		fmt.Fprintf(table, "%s\t%s\t%s\n", name, word, says)
+	}
+	for _, g := range list.GPUs {
+		says := fmt.Sprintf("%s, %.1f GiB, compute capability %s, driver for CUDA %s%s%s", g.Name, float64(g.MemoryBytes)/(1<<30),
+			g.Capability, g.Driver, version(", NVRTC ", g.NVRTC), version(", cuBLASLt ", g.CuBLASLt))
+		if g.Unusable != "" {
+			says += ": " + g.Unusable
+		}
+		row(fmt.Sprintf("cuda:%d", g.Index), g.Unusable == "", says)
 	}
 	if list.NoGPU != "" {
-		fmt.Fprintf(table, "cuda\tnone\tnot usable: %s\n", list.NoGPU)
+		row("cuda", false, list.NoGPU)
 	}
 	for _, d := range list.Devices {
-		if d.Unusable {
-			fmt.Fprintf(table, "%s\tnone\tnot usable: %s\n", d.Name, d.Says)
-			continue
-		}
-		fmt.Fprintf(table, "%s\t%s\tusable\n", d.Name, d.Says)
+		row(d.Name, !d.Unusable, d.Says)
 	}
 	return table.Flush()
 }
