@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -218,6 +220,31 @@ func TestCompile_keepsKernelsOnDisk(t *testing.T) {
 	}
 	if n := compiled(); n != 0 {
 		t.Errorf("%d files were compiled after the damaged one was replaced", n)
+	}
+}
+
+func TestCompile_notesOnceThatKernelsCannotBeKept(t *testing.T) {
+	c := gpu(t)
+	o := options(t, c)
+	var notes []string
+	o.Note = func(note string) { notes = append(notes, note) }
+	file := filepath.Join(o.Cache, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.Cache = filepath.Join(file, "cache")
+	d := open(t, c, o)
+	for _, act := range []device.DType{device.BFloat16, device.Float32} {
+		p := product(act)
+		p.Values[2].DType, p.Instructions[0].Op = act, device.OpAdd
+		p.Instructions[0].In = []int{0, 0}
+		p.Values[2].Shape = p.Values[0].Shape
+		if _, err := d.Compile(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(notes) != 1 || !strings.Contains(notes[0], cuda.CacheVariable) {
+		t.Errorf("the notes are %q, want one that names %s", notes, cuda.CacheVariable)
 	}
 }
 
