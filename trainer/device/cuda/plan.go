@@ -101,13 +101,9 @@ func (p *plan) reserve() error {
 		if err := d.synchronize(); err != nil {
 			return err
 		}
-		old := 0
-		if d.work != nil {
-			old = d.work.bytes
-		}
 		d.generation++
 		if err := d.grow(&d.work, p.size); err != nil {
-			return p.tooLarge(old, err)
+			return p.tooLarge(err)
 		}
 	}
 	p.generation = d.generation
@@ -115,7 +111,7 @@ func (p *plan) reserve() error {
 }
 
 // tooLarge says which batch would fit where p does not.
-func (p *plan) tooLarge(old int, err error) error {
+func (p *plan) tooLarge(err error) error {
 	var full *FullError
 	if !errors.As(err, &full) {
 		return err

@@ -100,7 +100,7 @@ func OpenDriver(s Search) (*Driver, error) {
 		return nil, err
 	}
 	if version < oldestDriver {
-		return nil, &MissingError{Library: d.Path, Reason: fmt.Errorf("the driver is for CUDA %s", Version(version)), Remedy: driverRemedy}
+		return nil, &MissingError{Library: d.Path, Reason: fmt.Errorf("the driver is for CUDA %s", version), Remedy: driverRemedy}
 	}
 	return d, nil
 }
