@@ -50,6 +50,17 @@ sanitize: deps ## Run the cpu device's kernels under AddressSanitizer and UBSan.
 arm64: deps ## Build for arm64, and test the cpu device in an emulator.
 	hack/arm64.sh
 
+.PHONY: build-gpu
+build-gpu: ## Build what hack/gpu/check takes to a machine with a GPU, without cgo, into bin/gpu.
+	CGO_ENABLED=0 go build $(LDFLAGS) -o bin/gpu/hrm ./cmd/hrm
+	CGO_ENABLED=0 go test -c $(LDFLAGS) -o bin/gpu/cuda.test ./trainer/device/cuda
+	CGO_ENABLED=0 go test -c $(LDFLAGS) -o bin/gpu/loop.test ./trainer/loop
+	tar -C bin/gpu -cJf bin/gpu.tar.xz hrm cuda.test loop.test
+
+.PHONY: test-gpu
+test-gpu: build-gpu ## Check the cuda device on this machine's GPU.
+	hack/gpu/check
+
 .PHONY: nightly
 nightly: deps ## Run what takes too long for every change: all cases, arm64, Kueue's own manager, the cost per job.
 	$(MAKE) e2e ALL=1

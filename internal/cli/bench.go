@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -49,6 +50,8 @@ type measurement struct {
 	FirstStepSeconds float64            `json:"first_step_s"`
 	HeapBytes        uint64             `json:"heap_bytes_per_step"`
 	ProductGFLOPS    float64            `json:"product_gflops,omitempty"`
+	WriteGBPerSecond float64            `json:"write_gb_per_s,omitempty"`
+	ReadGBPerSecond  float64            `json:"read_gb_per_s,omitempty"`
 	Profile          map[string]float64 `json:"profile,omitempty"`
 }
 
@@ -60,10 +63,12 @@ func (a *app) benchCommand() *cobra.Command {
 		Long: `bench times training steps (segment, Q target, gradients, optimizers), or evaluations of 16 segments, of a model on
 random data, and prints one line of JSON: the median, with the first step left out; first_step_s is the time from the
 start of the command to the end of the first step, heap_bytes_per_step the median of what Go allocated in the others. With
---ceiling, product_gflops is what the device reaches in large matrix products alone.`,
+--ceiling, product_gflops is what the device reaches in large matrix products alone, write_gb_per_s and read_gb_per_s how fast
+arrays are copied to it and from it.`,
 		Example: `  hrm bench --batch 8
   hrm bench --eval --batch 64 --dtype float32 --threads 2
-  hrm bench --hidden 128 --heads 4 --layers 2 --batch 64 --profile`,
+  hrm bench --hidden 128 --heads 4 --layers 2 --batch 64 --profile
+  hrm bench --device cuda --batch 384 --steps 30 --profile --ceiling`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return a.bench(c.Context(), f) },
 	}
@@ -85,7 +90,7 @@ start of the command to the end of the first step, heap_bytes_per_step the media
 	return c
 }
 
-func (a *app) bench(ctx context.Context, f benchFlags) error {
+func (a *app) bench(ctx context.Context, f benchFlags) (err error) {
 	began := time.Now()
 	job, err := f.job()
 	if err != nil {
@@ -95,7 +100,7 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer func() { err = errors.Join(err, d.Close()) }()
 	work, err := f.prepare(d, job)
 	if err != nil {
 		return err
@@ -117,6 +122,11 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 			return fmt.Errorf("time products alone: %w", err)
 		}
 		m.ProductGFLOPS = round(ceiling, 10)
+		write, read, err := copySpeeds(d)
+		if err != nil {
+			return fmt.Errorf("time copies alone: %w", err)
+		}
+		m.WriteGBPerSecond, m.ReadGBPerSecond = round(write, 100), round(read, 100)
 	}
 	return json.NewEncoder(a.out).Encode(m)
 }

@@ -5,7 +5,7 @@
 // so a device may run all rows at once or slice after slice. The only thing that rows share are parameters, which a
 // program reads, and gradients, to which it adds.
 //
-// The sub-packages are the devices: reference is plain Go, slow and obviously right; cpu is oneDNN and C kernels.
+// The sub-packages are the devices: reference is plain Go, slow and obviously right; cpu is oneDNN and C kernels; cuda is an NVIDIA GPU.
 package device
 
 import (
@@ -57,7 +57,7 @@ type Array interface {
 
 // Device runs programs and optimizer updates on its own arrays. A device is used from one goroutine.
 type Device interface {
-	// Name is what users call the device: "reference", "cpu".
+	// Name is what users call the device: "reference", "cpu", "cuda".
 	Name() string
 	// Supports says whether programs may have activations of this type here.
 	Supports(t DType) bool

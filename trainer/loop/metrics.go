@@ -74,6 +74,13 @@ type Window struct {
 	Halted, Accuracy, Exact, QHaltAccuracy, Took float64
 }
 
+// TakeWindow returns what the steps since the last call have summed up.
+func (t *Trainer) TakeWindow() Window {
+	w := t.window
+	t.window = Window{}
+	return w
+}
+
 // add counts one step. steps are the segments that each row has had, this one included.
 func (w *Window) add(o *Outcome, halted []bool, steps []int32) {
 	for i := range halted {

@@ -182,7 +182,7 @@ func (r *run) step() error {
 	}
 	record := r.trainer.record()
 	record.Time, record.Epoch, record.SamplesPerSecond = r.Now().UTC(), report.Epoch, r.Tracker.Report().SamplesPerSecond
-	r.trainer.window = Window{}
+	r.trainer.TakeWindow()
 	return r.write(record)
 }
 

@@ -3,30 +3,100 @@ package open
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cpu"
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda"
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
 	"github.com/hrm-operator/hrm-operator/trainer/device/reference"
 )
+
+// Options configures whichever device it is.
+type Options struct {
+	// Threads is the number of threads of the cpu device; 0 takes as many as the process may use.
+	Threads int
+	// Profile makes executables measure the time spent per opcode.
+	Profile bool
+	// Note receives what the device has to say later. It may be nil.
+	Note func(string)
+}
+
+// Names lists what [Check] takes.
+const Names = "auto, cuda, cuda:N, cpu or reference"
+
+// Check reports a name that is none of a device.
+func Check(name string) error {
+	switch name {
+	case "", "auto", "cpu", "reference":
+		return nil
+	}
+	if _, ok := gpuIndex(name); ok {
+		return nil
+	}
+	return fmt.Errorf("device %q: want %s", name, Names)
+}
+
+// gpuIndex is the N of cuda:N, 0 of cuda.
+func gpuIndex(name string) (int, bool) {
+	if name == "cuda" {
+		return 0, true
+	}
+	n, ok := strings.CutPrefix(name, "cuda:")
+	index, err := strconv.Atoi(n)
+	return index, ok && err == nil && index >= 0
+}
 
 // Open returns the device called name:
 //
 //	reference: plain Go, slow.
 //	cpu: oneDNN and C kernels, an error if this program was built without them.
-//	auto (or empty): cpu, or reference if this program was built without it.
+//	cuda, cuda:N: a GPU, an error if it cannot be used.
+//	auto (or empty): the first GPU if it can be used, else cpu, or reference if this program was built without it.
 //
-// note is a sentence for the user, said once: which device it is, and why not the fast one.
-func Open(name string, o cpu.Options) (d device.Device, note string, err error) {
+// note is a sentence for the user, said once: which device it is, and why not a faster one.
+func Open(name string, o Options) (d device.Device, note string, err error) {
+	if err := Check(name); err != nil {
+		return nil, "", err
+	}
+	if index, ok := gpuIndex(name); ok {
+		return openCUDA(index, o)
+	}
 	switch name {
 	case "reference":
 		return reference.New(), "the reference device is plain Go: right, but slow", nil
 	case "cpu":
-		return openCPU(o)
-	case "", "auto":
-		if missing := cpu.Available(); missing != nil {
-			return reference.New(), fmt.Sprintf("training on the slow reference device: %v", missing), nil
-		}
-		return openCPU(o)
+		return openCPU(o.cpu())
 	}
-	return nil, "", fmt.Errorf("device %q: want auto, cpu or reference", name)
+	return best(o)
+}
+
+func (o Options) cpu() cpu.Options { return cpu.Options{Threads: o.Threads, Profile: o.Profile} }
+
+// best opens the fastest device that there is.
+func best(o Options) (device.Device, string, error) {
+	gpu, note, gpuErr := openCUDA(0, o)
+	if gpuErr == nil {
+		return gpu, note, nil
+	}
+	var d device.Device
+	var err error
+	if missing := cpu.Available(); missing != nil {
+		d, note = reference.New(), fmt.Sprintf("training on the slow reference device: %v", missing)
+	} else if d, note, err = openCPU(o.cpu()); err != nil {
+		return nil, "", err
+	}
+	if !binding.NoGPU(gpuErr) {
+		note += fmt.Sprintf("; the GPU is not used: %v", gpuErr)
+	}
+	return d, note, nil
+}
+
+func openCUDA(index int, o Options) (device.Device, string, error) {
+	d, err := cuda.New(cuda.Options{Index: index, Profile: o.Profile, Note: o.Note})
+	if err != nil {
+		return nil, "", err
+	}
+	return d, d.String(), nil
 }

@@ -1,12 +1,23 @@
 package open
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device/cpu"
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda"
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/fake"
 )
 
+// withoutGPU hides what the machine may have: the tests of package cuda have a GPU.
+func withoutGPU(t *testing.T) {
+	t.Helper()
+	t.Setenv("CUDA_VISIBLE_DEVICES", "")
+}
+
 func TestOpen(t *testing.T) {
+	withoutGPU(t)
 	fast := "cpu"
 	if cpu.Available() != nil {
 		fast = "reference"
@@ -19,10 +30,13 @@ func TestOpen(t *testing.T) {
 		{name: "auto", want: fast},
 		{name: "", want: fast},
 		{name: "cpu", want: "cpu", fails: cpu.Available() != nil},
+		{name: "cuda", fails: true},
+		{name: "cuda:1", fails: true},
+		{name: "cuda:one", fails: true},
 		{name: "abacus", fails: true},
 	} {
 		t.Run("device "+c.name, func(t *testing.T) {
-			d, note, err := Open(c.name, cpu.Options{Threads: 1})
+			d, note, err := Open(c.name, Options{Threads: 1})
 			if c.fails {
 				if err == nil {
 					t.Fatalf("got %s, want an error", d.Name())
@@ -37,5 +51,34 @@ func TestOpen(t *testing.T) {
 				t.Errorf("got %s with note %q, want %s and a note", d.Name(), note, c.want)
 			}
 		})
+	}
+}
+
+func TestOpen_prefersAGPUThatCanBeUsed(t *testing.T) {
+	c, err := fake.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Reset)
+	t.Setenv(binding.LibrariesVariable, c.Dir)
+	t.Setenv(cuda.CacheVariable, t.TempDir())
+	d, note, err := Open("auto", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if d.Name() != "cuda" || !strings.Contains(note, "Fake GPU 0") {
+		t.Errorf("got %s with note %q", d.Name(), note)
+	}
+	c.SetGPU(1, 7, 5, 12040)
+	d, note, err = Open("auto", Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if d.Name() == "cuda" || !strings.Contains(note, "the GPU is not used") || !strings.Contains(note, "7.5") {
+		t.Errorf("got %s with note %q", d.Name(), note)
 	}
 }

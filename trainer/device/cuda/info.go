@@ -1,0 +1,148 @@
+package cuda
+
+import (
+	"fmt"
+
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
+)
+
+// Info says what a GPU is.
+type Info struct {
+	Index       int    `json:"index"`
+	Name        string `json:"name"`
+	MemoryBytes int64  `json:"memoryBytes"`
+	// Capability is the compute capability, such as "9.0".
+	Capability string `json:"computeCapability"`
+	// Driver is the CUDA version that the driver serves; NVRTC and CuBLASLt are the libraries' versions.
+	Driver   string `json:"driver"`
+	NVRTC    string `json:"nvrtc,omitempty"`
+	CuBLASLt string `json:"cublasLt,omitempty"`
+	// Unusable says why training cannot use it; empty if it can.
+	Unusable string `json:"unusable,omitempty"`
+
+	major, minor int
+}
+
+// oldestMajor is the oldest major compute capability: older tensor cores have no bfloat16.
+const oldestMajor = 8
+
+// libraries are those of one GPU.
+type libraries struct {
+	driver *binding.Driver
+	nvrtc  *binding.NVRTC
+	blas   *binding.BLAS
+	device binding.Device
+}
+
+// look opens the libraries, and finds and checks the GPU.
+func look(o Options) (Info, libraries, error) {
+	var l libraries
+	var err error
+	if l.driver, err = binding.OpenDriver(o.search()); err != nil {
+		return Info{}, l, err
+	}
+	count, err := l.driver.DeviceCount()
+	if err != nil {
+		return Info{}, l, err
+	}
+	if o.Index < 0 || o.Index >= count {
+		return Info{}, l, fmt.Errorf("there is no GPU %d: the driver shows %d, hrm devices lists them", o.Index, count)
+	}
+	info, err := l.describe(o.Index)
+	if err != nil {
+		return info, l, err
+	}
+	return info, l, l.openLibraries(o.search(), &info)
+}
+
+// describe asks the driver about a GPU.
+func (l *libraries) describe(index int) (info Info, err error) {
+	info.Index = index
+	version, err := l.driver.Version()
+	if err != nil {
+		return info, err
+	}
+	info.Driver = version.String()
+	if l.device, err = l.driver.DeviceGet(index); err != nil {
+		return info, err
+	}
+	if info.Name, err = l.driver.DeviceName(l.device); err != nil {
+		return info, err
+	}
+	if info.MemoryBytes, err = l.driver.DeviceTotalMem(l.device); err != nil {
+		return info, err
+	}
+	info.major, info.minor, err = l.driver.DeviceCapability(l.device)
+	info.Capability = fmt.Sprintf("%d.%d", info.major, info.minor)
+	return info, err
+}
+
+// openLibraries opens what goes with the driver, and checks that it serves the GPU.
+func (l *libraries) openLibraries(s binding.Search, info *Info) error {
+	if info.major < oldestMajor {
+		return fmt.Errorf("%s has compute capability %s: bfloat16 on tensor cores wants %d.0 or later (A100, RTX 30, and what came after)",
+			info.Name, info.Capability, oldestMajor)
+	}
+	version, err := l.driver.Version()
+	if err != nil {
+		return err
+	}
+	if l.nvrtc, err = binding.OpenNVRTC(s, version); err != nil {
+		return err
+	}
+	v, err := l.nvrtc.Version()
+	if err != nil {
+		return err
+	}
+	info.NVRTC = v.String()
+	if _, err := architecture(l.nvrtc, *info); err != nil {
+		return err
+	}
+	if l.blas, err = binding.OpenBLAS(s, version); err != nil {
+		return err
+	}
+	info.CuBLASLt = l.blas.Version()
+	return nil
+}
+
+// architecture is what to compile for: the GPU's own, or the latest before it of the same major version, whose code it runs.
+func architecture(n *binding.NVRTC, info Info) (string, error) {
+	archs, err := n.SupportedArchs()
+	if err != nil {
+		return "", err
+	}
+	best := 0
+	for _, a := range archs {
+		if a/10 == info.major && a%10 <= info.minor {
+			best = max(best, a)
+		}
+	}
+	if best == 0 {
+		return "", fmt.Errorf("NVRTC %s (%s) knows no compute capability %s, which %s has: install a later one", info.NVRTC, n.Path, info.Capability, info.Name)
+	}
+	return fmt.Sprintf("sm_%d", best), nil
+}
+
+// List describes the GPUs that there are. It is an error if there is no driver, or one that does not work.
+func List(s binding.Search) ([]Info, error) {
+	driver, err := binding.OpenDriver(s)
+	if err != nil {
+		return nil, err
+	}
+	count, err := driver.DeviceCount()
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]Info, count)
+	for i := range infos {
+		l := libraries{driver: driver}
+		infos[i], err = l.describe(i)
+		if err == nil {
+			err = l.openLibraries(s, &infos[i])
+		}
+		if err != nil {
+			infos[i].Unusable = err.Error()
+		}
+	}
+	return infos, nil
+}
