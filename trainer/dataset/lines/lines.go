@@ -7,9 +7,11 @@ import (
 	"bytes"
 	"compress/flate"
 	"compress/gzip"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
 )
@@ -101,4 +103,16 @@ func (r *Reader) readError(err error) error {
 	default:
 		return fmt.Errorf("read %s: %w", r.source, err)
 	}
+}
+
+// Fields cuts a line of CSV at its commas. Only lines with quotes need the whole of CSV.
+func Fields(text []byte) ([]string, error) {
+	if !bytes.ContainsRune(text, '"') {
+		return strings.Split(string(text), ","), nil
+	}
+	fields, err := csv.NewReader(bytes.NewReader(text)).Read()
+	if err != nil {
+		return nil, fmt.Errorf("not a line of CSV: %w", errors.Unwrap(err))
+	}
+	return fields, nil
 }

@@ -1,9 +1,7 @@
 package maze
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +42,7 @@ func parse(ctx context.Context, source string, r io.Reader, maxBytes int64) ([]M
 		if len(line) == 0 {
 			continue
 		}
-		fields, err := split(line)
+		fields, err := lines.Fields(line)
 		if err != nil {
 			return nil, text.Bad("%v", err)
 		}
@@ -113,16 +111,4 @@ func (l *layout) parse(fields []string) (Maze, error) {
 		return Maze{}, fmt.Errorf("answer: %s: correct it, or leave it empty to have it found", j.Why)
 	}
 	return Maze{Question: question, Answer: answer}, nil
-}
-
-// split cuts a line at its commas. Only lines with quotes need the whole of CSV.
-func split(text []byte) ([]string, error) {
-	if !bytes.ContainsRune(text, '"') {
-		return strings.Split(string(text), ","), nil
-	}
-	fields, err := csv.NewReader(bytes.NewReader(text)).Read()
-	if err != nil {
-		return nil, fmt.Errorf("not a line of CSV: %w", errors.Unwrap(err))
-	}
-	return fields, nil
 }

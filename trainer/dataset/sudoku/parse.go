@@ -1,12 +1,8 @@
 package sudoku
 
 import (
-	"bufio"
 	"bytes"
-	"compress/flate"
-	"compress/gzip"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/lines"
 )
 
 // Puzzle is one line of a source.
@@ -51,50 +48,42 @@ func Parse(ctx context.Context, source string, r io.Reader) ([]Puzzle, error) {
 }
 
 func parse(ctx context.Context, source string, r io.Reader, maxBytes int64) ([]Puzzle, error) {
-	plain, err := decompress(r)
-	if err != nil {
-		return nil, readError(source, 0, err)
-	}
-	lines := bufio.NewScanner(dataerror.Limit(plain, source, maxBytes))
-	lines.Buffer(make([]byte, maxLine), maxLine)
-	var (
-		puzzles []Puzzle
-		columns *layout
-		line    int
-	)
-	for lines.Scan() {
-		line++
-		text := bytes.TrimSpace(lines.Bytes())
-		if line == 1 {
-			text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	text := lines.NewReader(source, r, lines.Limits{Bytes: maxBytes, Line: maxLine})
+	var puzzles []Puzzle
+	var columns *layout
+	for {
+		line, err := text.Next()
+		if errors.Is(err, io.EOF) {
+			break
 		}
-		if line%4096 == 0 && ctx.Err() != nil {
+		if err != nil {
+			return nil, err
+		}
+		if text.Line()%4096 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if len(text) == 0 || text[0] == '#' {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 || line[0] == '#' {
 			continue
 		}
 		if columns == nil {
 			var header bool
-			if columns, header, err = detect(text); err != nil {
-				return nil, lineError(source, line, lines, err)
+			if columns, header, err = detect(line); err != nil {
+				return nil, text.Bad("%v", err)
 			}
 			if header {
 				continue
 			}
 		}
-		p, err := columns.parse(text)
+		p, err := columns.parse(line)
+		if err == nil && len(puzzles) == maxPuzzles {
+			err = fmt.Errorf("more than %d puzzles: take a part of the file", maxPuzzles)
+		}
 		if err != nil {
-			return nil, lineError(source, line, lines, err)
+			return nil, text.Bad("%v", err)
 		}
-		if len(puzzles) == maxPuzzles {
-			return nil, dataerror.New(source, line, "more than %d puzzles: take a part of the file", maxPuzzles)
-		}
-		p.Line = line
+		p.Line = text.Line()
 		puzzles = append(puzzles, p)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, readError(source, line+1, err)
 	}
 	if len(puzzles) == 0 {
 		return nil, dataerror.New(source, 0, "holds no puzzle")
@@ -102,52 +91,12 @@ func parse(ctx context.Context, source string, r io.Reader, maxBytes int64) ([]P
 	return puzzles, nil
 }
 
-// lineError blames the line, unless it was only cut short because reading failed in the middle of it.
-func lineError(source string, line int, lines *bufio.Scanner, err error) error {
-	if !lines.Scan() && lines.Err() != nil && !errors.Is(lines.Err(), bufio.ErrTooLong) {
-		return readError(source, line, lines.Err())
-	}
-	return dataerror.New(source, line, "%v", err)
-}
-
-// readError tells data that is broken from a connection that is.
-func readError(source string, line int, err error) error {
-	var corrupt flate.CorruptInputError
-	var bad *dataerror.Error
-	switch {
-	case errors.As(err, &bad):
-		return dataerror.New(source, line, "%s", bad.Reason)
-	case errors.Is(err, bufio.ErrTooLong):
-		return dataerror.New(source, line, "the line is longer than %d bytes: write a puzzle a line", maxLine)
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return dataerror.New(source, line, "the gzip data ends too early: copy the file again")
-	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.As(err, &corrupt):
-		return dataerror.New(source, line, "the gzip data is damaged (%v): copy the file again", err)
-	default:
-		return fmt.Errorf("read %s: %w", source, err)
-	}
-}
-
-// decompress looks at the first two bytes to tell gzip from text.
-func decompress(r io.Reader) (io.Reader, error) {
-	b := bufio.NewReaderSize(r, 1<<16)
-	magic, err := b.Peek(2)
-	if err != nil || magic[0] != 0x1f || magic[1] != 0x8b {
-		return b, nil // whatever is wrong with a shorter file shows when its lines are read
-	}
-	z, err := gzip.NewReader(b)
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return z, err
-}
-
 // layout says in which comma-separated field to find what; -1 is nowhere.
 type layout struct{ question, answer, rating int }
 
 // detect reads the first line as a header or, failing that, as a first puzzle.
 func detect(first []byte) (*layout, bool, error) {
-	fields, err := split(first)
+	fields, err := lines.Fields(first)
 	if err != nil {
 		return nil, false, err
 	}
@@ -176,7 +125,7 @@ func detect(first []byte) (*layout, bool, error) {
 }
 
 func (l *layout) parse(text []byte) (Puzzle, error) {
-	fields, err := split(text)
+	fields, err := lines.Fields(text)
 	if err != nil {
 		return Puzzle{}, err
 	}
@@ -202,16 +151,4 @@ func (l *layout) parse(text []byte) (Puzzle, error) {
 		return Puzzle{}, errors.New("the answer does not solve the puzzle: correct it, or leave it out to have it found")
 	}
 	return p, nil
-}
-
-// split cuts a line at its commas. Only lines with quotes need the whole of CSV.
-func split(text []byte) ([]string, error) {
-	if !bytes.ContainsRune(text, '"') {
-		return strings.Split(string(text), ","), nil
-	}
-	fields, err := csv.NewReader(bytes.NewReader(text)).Read()
-	if err != nil {
-		return nil, fmt.Errorf("not a line of CSV: %w", errors.Unwrap(err))
-	}
-	return fields, nil
 }
