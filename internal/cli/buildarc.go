@@ -10,7 +10,6 @@ import (
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
-	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 )
 
 // arcFlags say where tasks come from, and what becomes of them.
@@ -43,11 +42,7 @@ not. Of all other sets both are trained on. Some of the sets in a folder are cho
 			if err := f.check(); err != nil {
 				return usageError{err}
 			}
-			s3, err := f.store.config()
-			if err != nil {
-				return err
-			}
-			return a.buildARC(c.Context(), f.spec, s3, f.out)
+			return a.buildARC(c.Context(), f.spec, &f.store, f.out)
 		},
 	}
 	flags := c.Flags()
@@ -79,10 +74,8 @@ func (f *arcFlags) check() error {
 	return nil
 }
 
-func (a *app) buildARC(ctx context.Context, spec v1alpha1.DatasetSpec, s3 objectstore.S3Config, out string) error {
-	show, done := a.buildProgress()
-	s, err := dataset.Build(ctx, spec, sourcesOf(ctx, s3), out, show)
-	done()
+func (a *app) buildARC(ctx context.Context, spec v1alpha1.DatasetSpec, store *storeFlags, out string) error {
+	s, err := a.buildDataset(ctx, spec, store, out)
 	if err != nil {
 		return err
 	}

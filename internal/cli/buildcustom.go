@@ -8,8 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
-	"github.com/hrm-operator/hrm-operator/trainer/dataset"
-	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 )
 
 func (a *app) buildCustomCommand() *cobra.Command {
@@ -39,11 +37,7 @@ checked and copied. A bad line ends the build with its number and exit code 65.`
 			if c.Flags().Changed("subsample") {
 				spec.Subsample = &subsample
 			}
-			s3, err := store.config()
-			if err != nil {
-				return err
-			}
-			return a.buildCustom(c.Context(), spec, s3, out)
+			return a.buildCustom(c.Context(), spec, &store, out)
 		},
 	}
 	flags := c.Flags()
@@ -56,10 +50,8 @@ checked and copied. A bad line ends the build with its number and exit code 65.`
 	return c
 }
 
-func (a *app) buildCustom(ctx context.Context, spec v1alpha1.DatasetSpec, s3 objectstore.S3Config, out string) error {
-	show, done := a.buildProgress()
-	s, err := dataset.Build(ctx, spec, sourcesOf(ctx, s3), out, show)
-	done()
+func (a *app) buildCustom(ctx context.Context, spec v1alpha1.DatasetSpec, store *storeFlags, out string) error {
+	s, err := a.buildDataset(ctx, spec, store, out)
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
-	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/maze"
-	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
 )
 
 // mazeFlags say where mazes come from, and what becomes of them.
@@ -48,11 +46,7 @@ are kept if the shortest path between them has more than --min-path cells.`,
 			if c.Flags().Changed("subsample") {
 				spec.Subsample = &f.subsample
 			}
-			s3, err := f.store.config()
-			if err != nil {
-				return err
-			}
-			return a.buildMaze(c.Context(), spec, s3, f.out)
+			return a.buildMaze(c.Context(), spec, &f.store, f.out)
 		},
 	}
 	flags := c.Flags()
@@ -100,10 +94,8 @@ func checkMazes(count, size, minPath int32) error {
 	return nil
 }
 
-func (a *app) buildMaze(ctx context.Context, spec v1alpha1.DatasetSpec, s3 objectstore.S3Config, out string) error {
-	show, done := a.buildProgress()
-	s, err := dataset.Build(ctx, spec, sourcesOf(ctx, s3), out, show)
-	done()
+func (a *app) buildMaze(ctx context.Context, spec v1alpha1.DatasetSpec, store *storeFlags, out string) error {
+	s, err := a.buildDataset(ctx, spec, store, out)
 	if err != nil {
 		return err
 	}

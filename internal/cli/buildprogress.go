@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"sync"
@@ -8,8 +9,20 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 )
+
+// buildDataset builds a dataset in out and shows how far it is. Sources in buckets are reached as the flags say.
+func (a *app) buildDataset(ctx context.Context, spec v1alpha1.DatasetSpec, store *storeFlags, out string) (dataset.Summary, error) {
+	s3, err := store.config()
+	if err != nil {
+		return dataset.Summary{}, err
+	}
+	show, done := a.buildProgress()
+	defer done()
+	return dataset.Build(ctx, spec, sourcesOf(ctx, s3), out, show)
+}
 
 // buildProgress says on standard error how far the building of a dataset is: on a terminal in one line that is redrawn,
 // elsewhere in a line now and then.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -110,21 +109,11 @@ func (a *app) buildSudoku(c *cobra.Command, f *sudokuFlags) error {
 	if err := f.complete(c); err != nil {
 		return err
 	}
-	s3, err := f.store.config()
+	s, err := a.buildDataset(c.Context(), f.spec, &f.store, f.out)
 	if err != nil {
 		return err
 	}
-	return a.buildDataset(c.Context(), f.spec, sourcesOf(c.Context(), s3), f.out)
-}
-
-func (a *app) buildDataset(ctx context.Context, spec v1alpha1.DatasetSpec, sources dataset.Sources, out string) error {
-	show, done := a.buildProgress()
-	s, err := dataset.Build(ctx, spec, sources, out, show)
-	done()
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprint(a.out, describe(out, &s))
+	_, err = fmt.Fprint(a.out, describe(f.out, &s))
 	return err
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/arc"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/custom"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/maze"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
 )
@@ -192,4 +193,17 @@ func offsetsOf(n, step int) []int32 {
 		v[i] = int32(i * step)
 	}
 	return v
+}
+
+// drawn returns how many of the originals that are left are to be drawn: all, or as many as subsample asks for. things are
+// what messages call them.
+func (b *building) drawn(source, things string, left int) (int, error) {
+	n := b.spec.Subsample
+	if n == nil {
+		return left, nil
+	}
+	if int(*n) > left {
+		return 0, dataerror.New(source, 0, "%d %s, but subsample asks for %d: lower it", left, things, *n)
+	}
+	return int(*n), nil
 }

@@ -180,11 +180,12 @@ func (b *arcBuild) deduplicate() error {
 func (b *arcBuild) choose(context.Context) error {
 	n := len(b.tasks)
 	order := arc.Order(b.spec.Seed, n)
-	if size := b.spec.Subsample; size != nil {
-		if int(*size) > n {
-			return dataerror.New(b.src.files[0].name, 0, "%d tasks, but subsample asks for %d: lower it", n, *size)
-		}
-		n = int(*size)
+	size, err := b.drawn(b.src.files[0].name, "tasks", n)
+	if err != nil {
+		return err
+	}
+	if size < n {
+		n = size
 		drawn := slices.Sorted(slices.Values(order[:n]))
 		for to, from := range drawn {
 			b.tasks[to] = b.tasks[from]

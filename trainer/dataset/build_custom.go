@@ -66,12 +66,11 @@ func (b *customBuild) gather(ctx context.Context, train, test *sourceFile) (err 
 	if len(b.train) == 0 {
 		return dataerror.New(train.name, 0, "no example is left to train on: add examples, or lower testFraction")
 	}
-	if n := b.spec.Subsample; n != nil {
-		if int(*n) > len(b.train) {
-			return dataerror.New(train.name, 0, "%d examples to train on, but subsample asks for %d: lower it", len(b.train), *n)
-		}
-		b.train = custom.Subsample(b.train, int(*n), b.spec.Seed)
+	n, err := b.drawn(train.name, "examples to train on", len(b.train))
+	if err != nil {
+		return err
 	}
+	b.train = custom.Subsample(b.train, n, b.spec.Seed)
 	b.shape.Extend(b.train)
 	b.shape.Extend(b.test)
 	if b.shape.Cells() > custom.MaxCells {

@@ -71,12 +71,11 @@ func (b *mazeBuild) gather(ctx context.Context, train, test *sourceFile) (err er
 	if len(b.train) == 0 {
 		return dataerror.New(name, 0, "no maze is left to train on: add mazes, or lower testFraction")
 	}
-	if n := b.spec.Subsample; n != nil {
-		if int(*n) > len(b.train) {
-			return dataerror.New(name, 0, "%d mazes to train on, but subsample asks for %d: lower it", len(b.train), *n)
-		}
-		b.train = maze.Subsample(b.train, int(*n), b.spec.Seed)
+	n, err := b.drawn(name, "mazes to train on", len(b.train))
+	if err != nil {
+		return err
 	}
+	b.train = maze.Subsample(b.train, n, b.spec.Seed)
 	return nil
 }
 

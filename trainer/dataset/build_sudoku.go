@@ -3,7 +3,6 @@ package dataset
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
@@ -46,17 +45,12 @@ func (b *sudokuBuild) gather(ctx context.Context, train, test *sourceFile) (err 
 	if len(b.train) == 0 {
 		return dataerror.New(train.name, 0, "no puzzle is left to train on: add puzzles, or lower testFraction, or widen minRating and maxRating")
 	}
-	if n := b.spec.Subsample; n != nil {
-		if int(*n) > len(b.train) {
-			return tooFew(train.name, len(b.train), *n)
-		}
-		b.train = sudoku.Subsample(b.train, int(*n), b.spec.Seed)
+	n, err := b.drawn(train.name, "puzzles to train on", len(b.train))
+	if err != nil {
+		return err
 	}
+	b.train = sudoku.Subsample(b.train, n, b.spec.Seed)
 	return nil
-}
-
-func tooFew(source string, puzzles int, subsample int32) error {
-	return dataerror.New(source, 0, "%d puzzles to train on, but subsample asks for %d: lower it", puzzles, subsample)
 }
 
 // split holds out testFraction of the puzzles, by family.
@@ -78,7 +72,7 @@ func (b *sudokuBuild) stage(name string, total int) func(done int) {
 
 // read returns the different, proper puzzles of a file in the wanted range of ratings, with their answers.
 func (b *sudokuBuild) read(ctx context.Context, from *sourceFile) ([]sudoku.Puzzle, error) {
-	f, err := os.Open(from.path)
+	f, err := b.open(from)
 	if err != nil {
 		return nil, err
 	}

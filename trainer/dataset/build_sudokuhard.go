@@ -72,11 +72,9 @@ func (b *sudokuBuild) mix() error {
 		return dataerror.New(b.src.file(sudokuHard[scarce].name).name, 0,
 			"no puzzle is left to train on: lower testFraction, or widen minRating and maxRating")
 	}
-	if n := b.spec.Subsample; n != nil {
-		if int(*n) > size {
-			return tooFew(b.src.file(sudokuHard[scarce].name).name, size, *n)
-		}
-		size = int(*n)
+	size, err := b.drawn(b.src.file(sudokuHard[scarce].name).name, "puzzles to train on", size)
+	if err != nil {
+		return err
 	}
 	b.train = mixture(b.train, size)
 	held, _ := mixtureSize(b.test)

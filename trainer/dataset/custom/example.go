@@ -4,8 +4,9 @@ package custom
 
 import (
 	"encoding/binary"
-	"math/rand/v2"
 	"slices"
+
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/seeded"
 )
 
 // The bounds of what is read.
@@ -65,7 +66,7 @@ func Split(examples []Example, testSize int, seed int64) (train, test []Example)
 	inTest := make([]bool, len(examples))
 	seen := make([]bool, len(examples))
 	room := testSize
-	for _, i := range random(seed, forSplit).Perm(len(examples)) {
+	for _, i := range seeded.Stream(seed, forSplit, 0).Perm(len(examples)) {
 		if seen[i] {
 			continue
 		}
@@ -101,21 +102,22 @@ func DropAsked(train, test []Example) []Example {
 	})
 }
 
-// Subsample draws n examples at random, of at least as many, in the order of the source.
+// Subsample draws n examples at random, or all if there are no more than that, in the order of the source.
 func Subsample(examples []Example, n int, seed int64) []Example {
-	drawn := random(seed, forSubsample).Perm(len(examples))[:n]
-	slices.Sort(drawn)
-	kept := make([]Example, n)
-	for i, j := range drawn {
-		kept[i] = examples[j]
+	places := make([]int, len(examples))
+	for i := range places {
+		places[i] = i
+	}
+	drawn := slices.Sorted(slices.Values(seeded.Subsample(places, n, seed, forSubsample)))
+	kept := make([]Example, len(drawn))
+	for i, place := range drawn {
+		kept[i] = examples[place]
 	}
 	return kept
 }
 
-// The uses of a seed, which draw apart from each other.
+// What random numbers are for.
 const (
-	forSplit uint64 = iota + 1
+	forSplit seeded.Purpose = iota + 1
 	forSubsample
 )
-
-func random(seed int64, use uint64) *rand.Rand { return rand.New(rand.NewPCG(uint64(seed), use)) }

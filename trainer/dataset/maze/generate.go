@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/seeded"
 )
 
 // Recipe says which mazes to generate, as Maze-Hard's were: in a grid whose number of walls is uniform from 30 % to 50 % of
@@ -176,7 +177,7 @@ func (s *searcher) chunk(k int) harvest {
 
 // try draws a grid and looks for a start and a goal in it.
 func (s *searcher) try(grid int) (Maze, bool) {
-	s.pcg.Seed(origin(s.recipe.Seed, forGrids, grid))
+	s.pcg.Seed(seeded.Origin(s.recipe.Seed, forGrids, grid))
 	free := s.draw()
 	s.n = 0
 	for range pairsPerGrid {

@@ -2,6 +2,8 @@ package maze
 
 import (
 	"slices"
+
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/seeded"
 )
 
 // Maze is a maze with its answer.
@@ -32,7 +34,7 @@ func Split(mazes []Maze, testSize int, seed int64) (train, test []Maze) {
 	}
 	inTest := make(map[Kin]bool, len(families))
 	room := testSize
-	for _, i := range stream(seed, forSplit, 0).Perm(len(mazes)) {
+	for _, i := range seeded.Stream(seed, forSplit, 0).Perm(len(mazes)) {
 		k := kin[i]
 		if _, decided := inTest[k]; !decided {
 			inTest[k] = families[k] <= room
@@ -62,11 +64,7 @@ func DropKin(train, test []Maze) []Maze {
 	})
 }
 
-// Subsample draws n mazes at random, of at least as many.
+// Subsample draws n mazes at random, or returns all if there are no more than that.
 func Subsample(mazes []Maze, n int, seed int64) []Maze {
-	drawn := make([]Maze, n)
-	for i, j := range stream(seed, forSubsample, 0).Perm(len(mazes))[:n] {
-		drawn[i] = mazes[j]
-	}
-	return drawn
+	return seeded.Subsample(mazes, n, seed, forSubsample)
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/seeded"
 )
 
 // grid reads rows separated by /.
@@ -233,7 +234,7 @@ func TestGenerate_drawsTheNumberOfWallsUniformly(t *testing.T) {
 	walls := map[int]int{}
 	const grids = 181 * 200
 	for i := range grids {
-		s.pcg.Seed(origin(1, forGrids, i))
+		s.pcg.Seed(seeded.Origin(1, forGrids, i))
 		walls[900-len(s.draw())]++
 	}
 	for n := 270; n <= 450; n++ {
@@ -255,7 +256,7 @@ func TestGenerate_findsWhatASearchForEachPairFinds(t *testing.T) {
 	found := 0
 	for i := range 3000 {
 		got, ok := s.try(i)
-		s.pcg.Seed(origin(r.Seed, forGrids, i))
+		s.pcg.Seed(seeded.Origin(r.Seed, forGrids, i))
 		free := s.draw()
 		var want Maze
 		for range pairsPerGrid {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/seeded"
 )
 
 // What the model sees: a token per cell, 0 for padding, 1 for a blank, 2 to 10 for the digits.
@@ -49,7 +51,7 @@ func (e Expansion) Expand(ctx context.Context, originals []Puzzle, inputs, label
 const maxTries = 1000
 
 func (e Expansion) expandOne(index int, p *Puzzle, inputs, labels []byte) error {
-	rng := stream(e.Seed, forVariants, index)
+	rng := seeded.Stream(e.Seed, forVariants, index)
 	seen := make(map[Board]struct{}, e.Variants)
 	for v := range e.Variants {
 		for try := 0; ; try++ {

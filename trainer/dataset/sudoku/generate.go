@@ -1,12 +1,14 @@
 package sudoku
 
+import "github.com/hrm-operator/hrm-operator/trainer/dataset/seeded"
+
 // forPuzzles keeps generated puzzles apart from every other use of a seed.
-const forPuzzles purpose = 0x70757a7a6c6573
+const forPuzzles seeded.Purpose = 0x70757a7a6c6573
 
 // Generate makes a puzzle that has exactly one solution: a solved board in random disguise, from which random cells are
 // taken until blanks are missing or no further one can go. It depends on the seed and the number alone.
 func Generate(seed int64, number, blanks int) Board {
-	rng := stream(seed, forPuzzles, number)
+	rng := seeded.Stream(seed, forPuzzles, number)
 	// The diagonal boxes see nothing of each other, so any digits in them can be completed.
 	var start Board
 	for box := range 3 {

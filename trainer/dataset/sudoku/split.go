@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/seeded"
 )
 
 // Deduplicate keeps the first of several puzzles with the same clues.
@@ -48,7 +50,7 @@ func Split(ctx context.Context, puzzles []Puzzle, testSize int, seed int64, prog
 	}
 	inTest := make(map[Board]bool, len(members))
 	room := testSize
-	for _, i := range stream(seed, forSplit, 0).Perm(len(puzzles)) {
+	for _, i := range seeded.Stream(seed, forSplit, 0).Perm(len(puzzles)) {
 		f := family[i]
 		if _, decided := inTest[f]; !decided {
 			inTest[f] = members[f] <= room
@@ -94,21 +96,14 @@ func canonicalAnswer(p *Puzzle) Board { return p.Answer.Canonical() }
 // Disguise applies to each puzzle a random symmetry of its own.
 func Disguise(puzzles []Puzzle, seed int64) {
 	for i := range puzzles {
-		s := RandomSymmetry(stream(seed, forDisguise, i))
+		s := RandomSymmetry(seeded.Stream(seed, forDisguise, i))
 		puzzles[i].Question, puzzles[i].Answer = s.Apply(&puzzles[i].Question), s.Apply(&puzzles[i].Answer)
 	}
 }
 
 // Subsample draws n puzzles at random, or returns all if there are no more than that.
 func Subsample(puzzles []Puzzle, n int, seed int64) []Puzzle {
-	if n >= len(puzzles) {
-		return puzzles
-	}
-	drawn := make([]Puzzle, n)
-	for i, j := range stream(seed, forSubsample, 0).Perm(len(puzzles))[:n] {
-		drawn[i] = puzzles[j]
-	}
-	return drawn
+	return seeded.Subsample(puzzles, n, seed, forSubsample)
 }
 
 // Reveal writes random digits of the answer into the question until at most maxBlanks cells are blank.
