@@ -88,10 +88,8 @@ type building struct {
 	summary  Summary
 }
 
-// Build makes the dataset that spec describes in outDir, in the official layout.
-//
-// A source that comes as a folder with a train.csv and a test.csv keeps its split, less the training puzzles that are
-// related to a test puzzle; any other source is split by testFraction.
+// Build makes the dataset that spec describes in outDir, in the official layout. A source that comes with a split keeps it, less
+// what is related to a test example in training; any other is split by testFraction.
 func Build(ctx context.Context, spec v1alpha1.DatasetSpec, files Files, outDir string, progress Progress) (Summary, error) {
 	scratch, err := os.MkdirTemp("", "hrm-source-")
 	if err != nil {

@@ -24,8 +24,6 @@ import (
 const (
 	// maxARCExamples of a split take 180 GB.
 	maxARCExamples = 100_000_000
-	// maxIdentifiers is what Load takes.
-	maxIdentifiers = 1 << 24
 	// arcChunk is about how many examples are written at a time: 1.8 MB.
 	arcChunk = 1000
 	// testPuzzlesName is the file of the held-out tasks as they were before they became tokens.
@@ -255,7 +253,7 @@ func (b *arcBuild) writeAll(ctx context.Context) error {
 
 // writeIdentifiers writes the names of all variants, in the order of their numbers.
 func (b *arcBuild) writeIdentifiers(w io.Writer) error {
-	if _, err := io.WriteString(w, `["<blank>"`); err != nil {
+	if _, err := io.WriteString(w, `["`+blankIdentifier+`"`); err != nil {
 		return err
 	}
 	for i := range b.tasks {

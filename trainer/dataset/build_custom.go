@@ -31,7 +31,7 @@ func buildCustom(ctx context.Context, common *building) error {
 	if n := common.spec.Augmentations; n > 0 {
 		return dataerror.New("dataset.augmentations", 0, "is %d, but nothing is known of how a custom task may be varied: set it to 0, and write variants as lines of their own", n)
 	}
-	b := customBuild{building: common, identifiers: map[string]int32{"": 0}, names: []string{custom.Blank}}
+	b := customBuild{building: common, identifiers: map[string]int32{"": 0}, names: []string{blankIdentifier}}
 	if b.src.file("train/dataset.json") != nil {
 		return b.copyArrays()
 	}
@@ -223,7 +223,7 @@ func (b *customBuild) fit(train, test *Dataset) error {
 	if b.src.file(identifiersName) != nil {
 		return nil
 	}
-	names := []string{custom.Blank}
+	names := []string{blankIdentifier}
 	for i := 1; i < train.NumPuzzleIdentifiers; i++ {
 		names = append(names, fmt.Sprint(i))
 	}

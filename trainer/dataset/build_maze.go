@@ -118,7 +118,7 @@ func (b *mazeBuild) write(ctx context.Context, outDir string) error {
 		return err
 	}
 	b.summary.TrainGroups, b.summary.TrainExamples, b.summary.TestExamples = len(b.train), variants*len(b.train), len(b.test)
-	return writeJSON(filepath.Join(outDir, identifiersName), []string{"<blank>"})
+	return writeJSON(filepath.Join(outDir, identifiersName), []string{blankIdentifier})
 }
 
 func (b *mazeBuild) writeSplit(ctx context.Context, outDir, split string, mazes []maze.Maze, cells, variants int) error {

@@ -105,7 +105,7 @@ func (b *sudokuBuild) write(ctx context.Context) error {
 		b.summary.TestRating, err = b.writeSplit(ctx, Test, b.test, 1)
 	}
 	if err == nil {
-		err = writeJSON(filepath.Join(b.outDir, identifiersName), []string{"<blank>"})
+		err = writeJSON(filepath.Join(b.outDir, identifiersName), []string{blankIdentifier})
 	}
 	if err != nil {
 		return fmt.Errorf("write dataset to %s: %w", b.outDir, err)

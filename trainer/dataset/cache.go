@@ -217,11 +217,12 @@ func (f *folder) get(ctx context.Context, k kept, build func(dir string) error) 
 
 // obtain downloads a dataset, or builds it if the store does not have it whole. hit says which.
 func (f *folder) obtain(ctx context.Context, k kept, remote manifest, remoteErr error, build func(dir string) error) (m manifest, hit bool, err error) {
-	if err := f.discard(f.whole(k.hash)); err != nil {
+	// What a process that was killed has built is of no use, and would be counted.
+	if err := errors.Join(f.discard(f.whole(k.hash)), f.discard(f.whole(k.hash)+".build")); err != nil {
 		return m, false, err
 	}
+	staging := f.whole(k.hash) + ".download"
 	if remoteErr == nil {
-		staging := f.whole(k.hash) + ".download"
 		if err := f.reserve(ctx, staging, remote.size()); err != nil {
 			return m, false, err
 		}
@@ -232,9 +233,9 @@ func (f *folder) obtain(ctx context.Context, k kept, remote manifest, remoteErr 
 		if !errors.Is(remoteErr, ErrIncomplete) {
 			return m, false, remoteErr
 		}
-		if err := f.discard(staging); err != nil {
-			return m, false, err
-		}
+	}
+	if err := f.discard(staging); err != nil {
+		return m, false, err
 	}
 	if build == nil {
 		return m, false, fmt.Errorf("%s: %w", k.store.URI(k.key), remoteErr)
@@ -246,9 +247,6 @@ func (f *folder) obtain(ctx context.Context, k kept, remote manifest, remoteErr 
 // build builds a dataset and keeps it. If there is no room to keep it in, it is in the store at least.
 func (f *folder) build(ctx context.Context, k kept, build func(dir string) error) (manifest, error) {
 	staging := f.whole(k.hash) + ".build"
-	if err := f.discard(staging); err != nil {
-		return manifest{}, err
-	}
 	if err := os.MkdirAll(staging, 0o755); err != nil {
 		return manifest{}, err
 	}

@@ -31,6 +31,9 @@ const (
 // IgnoreLabel marks positions without a label in what Fill returns, whatever the files use.
 const IgnoreLabel = -100
 
+// maxIdentifiers bounds the puzzle identifiers of a dataset.
+const maxIdentifiers = 1 << 24
+
 // maxMetadata is far more than dataset.json needs.
 const maxMetadata = 1 << 20
 
@@ -215,7 +218,7 @@ func (l *loader) metadata(m *Metadata) error {
 			return l.bad(name, "seq_len is %d: expected 1 to 1048576", m.SeqLen)
 		case m.VocabSize < 1 || m.VocabSize > 1<<24:
 			return l.bad(name, "vocab_size is %d: expected 1 to 16777216", m.VocabSize)
-		case m.NumPuzzleIdentifiers < 1 || m.NumPuzzleIdentifiers > 1<<24:
+		case m.NumPuzzleIdentifiers < 1 || m.NumPuzzleIdentifiers > maxIdentifiers:
 			return l.bad(name, "num_puzzle_identifiers is %d: expected 1, the blank one, to 16777216", m.NumPuzzleIdentifiers)
 		case (m.GridHeight != 0 || m.GridWidth != 0) && (m.GridHeight < 1 || m.GridWidth < 1 || m.GridHeight > m.SeqLen || m.GridHeight*m.GridWidth != m.SeqLen):
 			return l.bad(name, "grid_height %d and grid_width %d don't make seq_len %d: correct them, or leave them out", m.GridHeight, m.GridWidth, m.SeqLen)

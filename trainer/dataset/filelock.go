@@ -53,17 +53,15 @@ func waitLock(ctx context.Context, name string, waiting func()) (*fileLock, erro
 	}
 }
 
-// sign writes into the file who has the lock, for those who wait.
-func (l *fileLock) sign() error {
+// sign writes into the file who has the lock, for those who wait. Where that fails, as on a full disk, they are not told.
+func (l *fileLock) sign() {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "this machine"
 	}
-	if err := l.file.Truncate(0); err != nil {
-		return err
+	if err := l.file.Truncate(0); err == nil {
+		_, _ = l.file.WriteAt(fmt.Appendf(nil, "process %d of %s", os.Getpid(), host), 0)
 	}
-	_, err = l.file.WriteAt(fmt.Appendf(nil, "process %d of %s", os.Getpid(), host), 0)
-	return err
 }
 
 func (l *fileLock) release() { _ = l.file.Close() }

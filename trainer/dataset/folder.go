@@ -65,11 +65,16 @@ func (e *FolderError) Unwrap() error { return e.Err }
 func (f *folder) explain(err error) error {
 	var path *fs.PathError
 	var link *os.LinkError
-	inside := errors.As(err, &path) && strings.HasPrefix(path.Path, f.dir) || errors.As(err, &link) && strings.HasPrefix(link.Old, f.dir)
+	inside := errors.As(err, &path) && f.holds(path.Path) || errors.As(err, &link) && f.holds(link.Old)
 	if inside || errors.Is(err, ErrTooLarge) {
 		return &FolderError{f.dir, f.shared, err}
 	}
 	return err
+}
+
+func (f *folder) holds(name string) bool {
+	dir := filepath.Clean(f.dir)
+	return name == dir || strings.HasPrefix(name, dir+string(filepath.Separator))
 }
 
 func (f *folder) whole(hash string) string { return filepath.Join(f.dir, hash) }
@@ -94,7 +99,8 @@ func (f *folder) claim(ctx context.Context, hash string) (*fileLock, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l, l.sign()
+	l.sign()
+	return l, nil
 }
 
 // use keeps the dataset of a hash from being removed. The caller has claimed it.
@@ -108,7 +114,11 @@ func (f *folder) use(hash string) (*fileLock, error) {
 		return nil, err
 	}
 	now := time.Now()
-	return l, os.Chtimes(name, now, now)
+	if err := os.Chtimes(name, now, now); err != nil {
+		l.release()
+		return nil, err
+	}
+	return l, nil
 }
 
 // stamp is how a file looked when its content was last known to be right.
@@ -147,10 +157,11 @@ func (f *folder) check(hash string) (manifest, error) {
 	if text, err := os.ReadFile(filepath.Join(dir, stampsFile)); err == nil && !f.verify {
 		_ = json.Unmarshal(text, &known) // what cannot be read is not known
 	}
-	hashed := false
+	seen, hashed := map[string]stamp{}, false
 	for _, name := range m.names() {
 		local := filepath.Join(dir, filepath.FromSlash(name))
 		now, err := stampOf(local)
+		seen[name] = now
 		switch {
 		case errors.Is(err, fs.ErrNotExist), err == nil && now.Size != m.Files[name].Size:
 			return manifest{}, fmt.Errorf("%w: %s is missing or has another size", ErrIncomplete, local)
@@ -169,12 +180,12 @@ func (f *folder) check(hash string) (manifest, error) {
 		hashed = true
 	}
 	if hashed {
-		return m, m.writeStamps(dir)
+		return m, writeJSON(filepath.Join(dir, stampsFile), seen)
 	}
 	return m, nil
 }
 
-// writeStamps notes that the files below dir are what the manifest says.
+// writeStamps notes that the files below dir, which this process has just written, are what the manifest says.
 func (m manifest) writeStamps(dir string) error {
 	stamps := map[string]stamp{}
 	for name := range m.Files {

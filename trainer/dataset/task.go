@@ -10,7 +10,10 @@ import (
 	"path/filepath"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/arc"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/custom"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
+	"github.com/hrm-operator/hrm-operator/trainer/dataset/maze"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/sudoku"
 )
 
@@ -37,7 +40,7 @@ func TaskOf(dir string, m *Metadata) (v1alpha1.Task, error) {
 var published = []struct {
 	task              v1alpha1.Task
 	vocabSize, seqLen int
-}{{v1alpha1.TaskSudoku, sudoku.VocabSize, sudoku.Cells}, {v1alpha1.TaskMaze, 6, 900}, {v1alpha1.TaskARC, 12, 900}}
+}{{v1alpha1.TaskSudoku, sudoku.VocabSize, sudoku.Cells}, {v1alpha1.TaskMaze, maze.VocabSize, 900}, {v1alpha1.TaskARC, arc.VocabSize, arc.SeqLen}}
 
 // PublishedTask returns the published task, and the length of its examples, that a model with this vocabulary was made for.
 func PublishedTask(vocabSize int) (task v1alpha1.Task, seqLen int, found bool) {
@@ -48,6 +51,9 @@ func PublishedTask(vocabSize int) (task v1alpha1.Task, seqLen int, found bool) {
 	}
 	return "", 0, false
 }
+
+// blankIdentifier is the name of identifier 0: no puzzle in particular.
+const blankIdentifier = custom.Blank
 
 // identifiersName is the file of the puzzle identifiers' names, by their numbers.
 const identifiersName = "identifiers.json"

@@ -48,9 +48,11 @@ func Fetch(ctx context.Context, s Store, key, path string, want Content, arrived
 	if arrived == nil {
 		arrived = func(int64) {}
 	}
-	if there, err := holds(path, want); there || err != nil {
-		arrived(want.Size)
+	if there, err := holds(path, want); err != nil {
 		return err
+	} else if there {
+		arrived(want.Size)
+		return removeJournal(path)
 	}
 	for attempt := 1; ; attempt++ {
 		resumed, err := fetch(ctx, s, key, path, want, arrived)
@@ -70,7 +72,15 @@ func Fetch(ctx context.Context, s Store, key, path string, want Content, arrived
 	if err := os.Rename(path+partialSuffix, path); err != nil {
 		return err
 	}
-	return os.Remove(path + partsSuffix)
+	return removeJournal(path)
+}
+
+// removeJournal removes what is noted of a file that is whole. A process that was killed may have left it.
+func removeJournal(path string) error {
+	if err := os.Remove(path + partsSuffix); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // holds says whether a file is there already, from an earlier call.
