@@ -123,10 +123,13 @@ func (m *ModelSpec) validate(path *field.Path) error {
 	)
 }
 
+// Validate says everything that the cluster's schema would refuse of a dataset.
+func (d *DatasetSpec) Validate() error { return d.validate(field.NewPath("dataset")) }
+
 func (d *DatasetSpec) validate(path *field.Path) error {
 	sudoku := d.Task == TaskSudoku
-	fraction := decimal(d.TestFraction, 0, 1, path.Child("testFraction"))
-	fraction.holds = fraction.holds && d.TestFraction != "1" && d.TestFraction != "1.0"
+	fraction := decimal(d.TestFraction, 0, math.Nextafter(1, 0), path.Child("testFraction"))
+	fraction.remedy = fmt.Sprintf("must be a decimal number from 0 to below 1, not %q", d.TestFraction)
 	return errors.Join(d.validateOrigin(path), check(
 		rule{sudoku || d.Task == TaskMaze || d.Task == TaskARC || d.Task == TaskCustom, path.Child("task"), fmt.Sprintf("%q does not exist; use Sudoku, Maze, ARC or Custom", d.Task)},
 		fraction,

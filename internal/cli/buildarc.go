@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -39,9 +37,7 @@ not. Of all other sets both are trained on. Some of the sets in a folder are cho
 			if c.Flags().Changed("subsample") {
 				f.spec.Subsample = &f.subsample
 			}
-			if err := f.check(); err != nil {
-				return usageError{err}
-			}
+			f.spec.Task, f.spec.TestFraction = v1alpha1.TaskARC, v1alpha1.Decimal(f.testFraction)
 			return a.buildARC(c.Context(), f.spec, &f.store, f.out)
 		},
 	}
@@ -55,23 +51,6 @@ not. Of all other sets both are trained on. Some of the sets in a folder are cho
 	flags.Int64Var(&f.spec.Seed, "seed", 0, "seed of the augmentations, the subsample and the split")
 	f.store.addBucket(c)
 	return c
-}
-
-// check says what is wrong with the flags, within the bounds that a job has, and completes the specification.
-func (f *arcFlags) check() error {
-	f.spec.Task, f.spec.TestFraction = v1alpha1.TaskARC, v1alpha1.Decimal(f.testFraction)
-	share, err := strconv.ParseFloat(f.testFraction, 64)
-	switch {
-	case f.spec.Source.URI == "" || f.out == "":
-		return errors.New("--source and --out are both needed")
-	case f.spec.Augmentations < 0 || f.spec.Augmentations > 100_000:
-		return fmt.Errorf("--augmentations is %d: it must be from 0 to 100000", f.spec.Augmentations)
-	case f.spec.Subsample != nil && f.subsample < 1:
-		return fmt.Errorf("--subsample is %d: it must be at least 1", f.subsample)
-	case err != nil || !(share >= 0 && share < 1):
-		return fmt.Errorf("--test-fraction is %q: it must be a number from 0 to below 1", f.testFraction)
-	}
-	return nil
 }
 
 func (a *app) buildARC(ctx context.Context, spec v1alpha1.DatasetSpec, store *storeFlags, out string) error {

@@ -27,7 +27,7 @@ func TestBuildARC(t *testing.T) {
 			[]string{"--source", arcTestdata + "#evaluation", "--add", arcTestdata + "/training", "--add", arcTestdata + "#training"}, exitDone,
 			"9 tasks read, 3 of them twice; 7 identifiers", "",
 		},
-		"wants a source":                     {nil, exitUsage, "", "--source and --out are both needed"},
+		"wants a source":                     {nil, exitUsage, "", "--source is required"},
 		"refuses too many augmentations":     {[]string{"--source", arcTestdata, "--augmentations", "100001"}, exitUsage, "", "from 0 to 100000"},
 		"refuses a subsample of nothing":     {[]string{"--source", arcTestdata, "--subsample", "0"}, exitUsage, "", "at least 1"},
 		"bad data has a code of its own":     {[]string{"--source", arcTestdata + "#none"}, exitData, "", "no set none here"},

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -30,9 +29,6 @@ checked and copied. A bad line ends the build with its number and exit code 65.`
   hrm data build custom --source s3://tasks/pairs --endpoint https://s3.example.org --out ./pairs`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if spec.Source.URI == "" || out == "" {
-				return usageError{errors.New("--source and --out are both needed")}
-			}
 			spec.TestFraction = v1alpha1.Decimal(testFraction)
 			if c.Flags().Changed("subsample") {
 				spec.Subsample = &subsample

@@ -70,28 +70,13 @@ func (f *mazeFlags) spec() (v1alpha1.DatasetSpec, error) {
 		spec.Augmentations = maze.Symmetries - 1
 	}
 	switch {
-	case f.out == "":
-		return spec, usageError{errors.New("--out is missing: name a directory for the dataset")}
 	case (f.source == "") == (f.generate == 0):
 		return spec, usageError{errors.New("either --source or --generate is needed: read mazes, or say how many to generate")}
 	case f.source != "":
 		return spec, nil
 	}
 	spec.Maze = &v1alpha1.MazeSpec{Size: f.size, MinPathLength: f.minPath, Count: f.generate}
-	return spec, checkMazes(f.generate, f.size, f.minPath)
-}
-
-// checkMazes checks the flags that say which mazes to generate.
-func checkMazes(count, size, minPath int32) error {
-	switch {
-	case count < 2 || count > 1_000_000:
-		return usageError{fmt.Errorf("--generate is %d: it must be from 2 to 1000000", count)}
-	case size < 5 || size > maze.MaxSize:
-		return usageError{fmt.Errorf("--size is %d: it must be from 5 to %d", size, maze.MaxSize)}
-	case minPath < 1:
-		return usageError{fmt.Errorf("--min-path is %d: it must be at least 1", minPath)}
-	}
-	return nil
+	return spec, nil
 }
 
 func (a *app) buildMaze(ctx context.Context, spec v1alpha1.DatasetSpec, store *storeFlags, out string) error {

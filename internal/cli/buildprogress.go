@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,8 +15,15 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 )
 
-// buildDataset builds a dataset in out and shows how far it is. Sources in buckets are reached as the flags say.
+// buildDataset builds a dataset in out, within the bounds that a job has, and shows how far it is. Sources in buckets are
+// reached as the flags say.
 func (a *app) buildDataset(ctx context.Context, spec v1alpha1.DatasetSpec, store *storeFlags, out string) (dataset.Summary, error) {
+	if out == "" {
+		return dataset.Summary{}, usageError{errors.New("--out is missing: name a directory for the dataset")}
+	}
+	if err := spec.Validate(); err != nil {
+		return dataset.Summary{}, usageError{errors.New(asFlags.Replace(err.Error()))}
+	}
 	s3, err := store.config()
 	if err != nil {
 		return dataset.Summary{}, err
@@ -23,6 +32,12 @@ func (a *app) buildDataset(ctx context.Context, spec v1alpha1.DatasetSpec, store
 	defer done()
 	return dataset.Build(ctx, spec, sourcesOf(ctx, s3), out, show)
 }
+
+// asFlags names the fields of a dataset's spec as its flags.
+var asFlags = strings.NewReplacer("dataset.source.uri", "--source", "dataset.testFraction", "--test-fraction", "dataset.subsample", "--subsample",
+	"dataset.augmentations", "--augmentations", "dataset.maxBlanks", "--max-blanks", "dataset.minRating", "--min-rating",
+	"dataset.maxRating", "--max-rating", "minRating", "--min-rating", "dataset.maze.size", "--size", "dataset.maze.minPathLength", "--min-path",
+	"dataset.maze.count", "--generate", "dataset.seed", "--seed")
 
 // buildProgress says on standard error how far the building of a dataset is: on a terminal in one line that is redrawn,
 // elsewhere in a line now and then.

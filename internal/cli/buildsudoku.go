@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -71,44 +70,25 @@ func (f *sudokuFlags) add(c *cobra.Command, source string) {
 	f.store.addBucket(c)
 }
 
-// complete checks the flags and puts what they say into the spec.
-func (f *sudokuFlags) complete(c *cobra.Command) error {
-	if f.spec.Source.URI == "" || f.out == "" {
-		return usageError{errors.New("--source and --out are both needed")}
-	}
+// complete puts what the flags say into the spec.
+func (f *sudokuFlags) complete(c *cobra.Command) {
 	f.spec.TestFraction = v1alpha1.Decimal(f.testFraction)
 	for _, optional := range []struct {
-		flag        string
-		value       *int32
-		into        **int32
-		least, most int32
+		flag  string
+		value *int32
+		into  **int32
 	}{
-		{"subsample", &f.subsample, &f.spec.Subsample, 1, 1<<31 - 1},
-		{"max-blanks", &f.maxBlanks, &f.spec.MaxBlanks, 0, 64},
-		{"min-rating", &f.minRating, &f.spec.MinRating, 0, 1<<31 - 1},
-		{"max-rating", &f.maxRating, &f.spec.MaxRating, 0, 1<<31 - 1},
+		{"subsample", &f.subsample, &f.spec.Subsample}, {"max-blanks", &f.maxBlanks, &f.spec.MaxBlanks},
+		{"min-rating", &f.minRating, &f.spec.MinRating}, {"max-rating", &f.maxRating, &f.spec.MaxRating},
 	} {
-		if !c.Flags().Changed(optional.flag) {
-			continue
+		if c.Flags().Changed(optional.flag) {
+			*optional.into = optional.value
 		}
-		if v := *optional.value; v < optional.least || v > optional.most {
-			return usageError{fmt.Errorf("--%s is %d: it must be from %d to %d", optional.flag, v, optional.least, optional.most)}
-		}
-		*optional.into = optional.value
 	}
-	if f.spec.MinRating != nil && f.spec.MaxRating != nil && f.minRating > f.maxRating {
-		return usageError{errors.New("--min-rating is above --max-rating: no puzzle is left")}
-	}
-	if n := f.spec.Augmentations; n < 0 {
-		return usageError{fmt.Errorf("--augmentations is %d: it must be 0 or more", n)}
-	}
-	return nil
 }
 
 func (a *app) buildSudoku(c *cobra.Command, f *sudokuFlags) error {
-	if err := f.complete(c); err != nil {
-		return err
-	}
+	f.complete(c)
 	s, err := a.buildDataset(c.Context(), f.spec, &f.store, f.out)
 	if err != nil {
 		return err

@@ -109,11 +109,11 @@ func TestBuildSudoku_refusesFlagsThatMakeNoSense(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no source":           {[]string{"--out", "x"}, "--source and --out are both needed"},
-		"no originals":        {[]string{"--source", "x", "--out", "x", "--subsample", "0"}, "--subsample is 0"},
-		"bounds that cross":   {[]string{"--source", "x", "--out", "x", "--min-rating", "5", "--max-rating", "4"}, "--min-rating is above --max-rating"},
-		"a rating below zero": {[]string{"--source", "x", "--out", "x", "--max-rating", "-1"}, "--max-rating is -1"},
-		"no variants":         {[]string{"--source", "x", "--out", "x", "--augmentations", "-1"}, "--augmentations is -1"},
+		"no source":           {[]string{"--out", "x"}, "--source is required"},
+		"no originals":        {[]string{"--source", "x", "--out", "x", "--subsample", "0"}, "--subsample must be at least 1"},
+		"bounds that cross":   {[]string{"--source", "x", "--out", "x", "--min-rating", "5", "--max-rating", "4"}, "--max-rating is below --min-rating"},
+		"a rating below zero": {[]string{"--source", "x", "--out", "x", "--max-rating", "-1"}, "--max-rating must be at least 0"},
+		"no variants":         {[]string{"--source", "x", "--out", "x", "--augmentations", "-1"}, "--augmentations must be from 0 to 100000, not -1"},
 	} {
 		for _, command := range []string{"sudoku", "sudoku-hard"} {
 			t.Run(command+", "+name, func(t *testing.T) {

@@ -36,11 +36,13 @@ func TestBuildMazeAndCustom(t *testing.T) {
 		{"no source", []string{"maze", "--out", out("c")}, exitUsage, "either --source or --generate is needed"},
 		{"two sources", []string{"maze", "--source", mazes, "--generate", "9", "--out", out("c")}, exitUsage, "either --source or --generate is needed"},
 		{"no place", []string{"maze", "--source", mazes}, exitUsage, "--out is missing"},
-		{"a size too large", []string{"maze", "--generate", "9", "--size", "65", "--out", out("c")}, exitUsage, "--size is 65: it must be from 5 to 64"},
+		{"a size too large", []string{"maze", "--generate", "9", "--size", "65", "--out", out("c")}, exitUsage, "--size must be from 5 to 64, not 65"},
 		{"pairs", []string{"custom", "--source", pairs, "--out", out("d")}, 0, "2 examples read, 0 of them twice, 0 left out that ask what a test example asks; 1 puzzles and 1 examples to train on, 1 held out"},
 		{"arrays", []string{"custom", "--source", out("a"), "--out", out("e")}, 0, "1 puzzles and 1 examples to train on, 1 held out"},
 		{"no pairs", []string{"custom", "--source", mazes, "--out", out("f")}, exitData, "mazes.csv:1: not a JSON object"},
-		{"no source of pairs", []string{"custom", "--out", out("f")}, exitUsage, "--source and --out are both needed"},
+		{"no source of pairs", []string{"custom", "--out", out("f")}, exitUsage, "--source is required"},
+		{"no mazes to train on", []string{"maze", "--source", mazes, "--subsample", "-3", "--out", out("c")}, exitUsage, "--subsample must be at least 1"},
+		{"all held out", []string{"custom", "--source", pairs, "--test-fraction", "1.00", "--out", out("f")}, exitUsage, "--test-fraction must be a decimal number from 0 to below 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var said bytes.Buffer

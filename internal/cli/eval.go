@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
 )
@@ -50,7 +51,7 @@ Every example gets the segments of the job's evaluation, or as many as --segment
 each in one pass: a table of what more thinking is worth. With --act examples halt as in training, where q_halt is above
 q_continue, and others take their place, which saves the segments they would not have needed.
 
-Ctrl-C prints what was measured so far and exits with 75; --time-budget ends with whole batches and exits with 0.`,
+Ctrl-C prints what was measured so far and exits with 75; --time-budget finishes what is in work and exits with 0.`,
 		Example: `  hrm eval --store ./run
   hrm eval --checkpoint ./checkpoint --data ./sudoku --max-examples 1000 --seed 1
   hrm eval --store ./run --segments 1,2,4,8,16,32,64     # inference-time scaling
@@ -140,7 +141,7 @@ func (a *app) eval(ctx context.Context, f evalFlags) error {
 		return errors.Join(interrupted, v.results.close())
 	}
 	report := v.report(interrupted != nil)
-	return errors.Join(a.printEval(f, report), v.results.close(), v.submit(f.submission), interrupted)
+	return errors.Join(a.printEval(f, report), v.results.close(), v.submit(), interrupted)
 }
 
 // evalRun is an evaluation under way.
@@ -155,17 +156,22 @@ type evalRun struct {
 	took     time.Duration
 
 	// at are the figures after each of counts, halted those of the answers with which examples halted.
-	at       []*figures
-	halted   *figures
-	used     []int64 // how many examples halted after so many segments
-	results  *resultsFile
-	progress *evalProgress
+	at      []*figures
+	halted  *figures
+	used    []int64 // how many examples halted after so many segments
+	results *resultsFile
+	// submission is the file for the task's contest, nil if none is wanted.
+	submission *os.File
+	progress   *evalProgress
 }
 
 func newEvalRun(a *app, f evalFlags, m *trainedModel, data evalData) (*evalRun, error) {
 	v := &evalRun{flags: f, model: m, data: data, examples: data.First(f.limit)}
 	if f.random {
 		v.examples = data.Subset(f.limit, f.seed)
+	}
+	if f.act && m.job.Spec.Model.ACT.Halting == v1alpha1.HaltingFixed {
+		return nil, usageError{errors.New("--act: the model was trained with model.act.halting Fixed, so that it does not know when going on pays: leave --act out")}
 	}
 	v.counts, v.act = f.pass(m.job.Spec.EvaluationSegments())
 	for range v.counts {
@@ -182,10 +188,10 @@ func newEvalRun(a *app, f evalFlags, m *trainedModel, data evalData) (*evalRun, 
 			return nil, err
 		}
 	}
-	if _, ok := v.main().scorer.(dataset.SubmissionWriter); f.submission != "" && !ok {
-		return nil, usageError{fmt.Errorf("--submission: task %s has no contest to submit answers to", data.task)}
+	if v.submission, err = createSubmission(f.submission, v.main().scorer, data.task); err != nil {
+		return nil, err
 	}
-	if v.results, err = createResults(f.results, data); err != nil {
+	if v.results, err = createResults(f.results, data, m.shape.VocabSize); err != nil {
 		return nil, err
 	}
 	v.progress = newEvalProgress(a, len(v.examples))
@@ -233,16 +239,27 @@ func (v *evalRun) visit(r loop.Reading) error {
 	return nil
 }
 
-// submit writes the answers for the task's contest.
-func (v *evalRun) submit(name string) error {
+// createSubmission makes the file before anything is computed, as createResults does.
+func createSubmission(name string, scorer dataset.Scorer, task v1alpha1.Task) (*os.File, error) {
 	if name == "" {
-		return nil
+		return nil, nil
+	}
+	if _, ok := scorer.(dataset.SubmissionWriter); !ok {
+		return nil, usageError{fmt.Errorf("--submission: task %s has no contest to submit answers to", task)}
 	}
 	f, err := os.Create(name)
 	if err != nil {
-		return err
+		return nil, usageError{err}
 	}
-	return errors.Join(v.main().scorer.(dataset.SubmissionWriter).WriteSubmission(f), f.Close())
+	return f, nil
+}
+
+// submit writes the answers for the task's contest.
+func (v *evalRun) submit() error {
+	if v.submission == nil {
+		return nil
+	}
+	return errors.Join(v.main().scorer.(dataset.SubmissionWriter).WriteSubmission(v.submission), v.submission.Close())
 }
 
 // printEval prints a report for people or for machines.

@@ -206,7 +206,7 @@ func TestFigures_byRating(t *testing.T) {
 func TestEvalReport_text(t *testing.T) {
 	two := int32(9)
 	part := func(segments, exact float64) evalPart {
-		return evalPart{segments, exact, 0.99, []scoreReport{{Name: "valid", Value: exact, Of: 50}}}
+		return evalPart{segments, 50, exact, 0.99, []scoreReport{{Name: "valid", Value: exact, Of: 50}}}
 	}
 	r := evalReport{
 		Checkpoint: "./c", Split: "test", Examples: 50, Of: 80, Stopped: "time budget", Seconds: 1.25, evalPart: part(1.5, 0.5),
@@ -220,10 +220,10 @@ valid 50.00 % of 50
   rating  examples    exact   tokens
      1-9        50  50.00 %  99.00 %
 
-       segments    exact   tokens    valid
-              1  25.00 %  99.00 %  25.00 %
-              2  50.00 %  99.00 %  50.00 %
-  halting, 1.50  50.00 %  99.00 %  50.00 %
+       segments  examples    exact   tokens    valid
+              1        50  25.00 %  99.00 %  25.00 %
+              2        50  50.00 %  99.00 %  50.00 %
+  halting, 1.50        50  50.00 %  99.00 %  50.00 %
 `
 	if got := r.text(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

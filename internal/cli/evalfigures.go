@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
@@ -107,9 +106,6 @@ func (f *figures) scores() []scoreReport {
 	}
 	var list []scoreReport
 	for _, s := range f.scorer.Scores() {
-		if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) {
-			s.Value = 0 // a share of nothing
-		}
 		list = append(list, scoreReport{s.Name, string(s.Metric), s.Value, s.Of})
 	}
 	return list

@@ -32,7 +32,9 @@ type evalReport struct {
 
 // evalPart is what the answers after a number of segments come to. Segments is a mean where examples halt by themselves.
 type evalPart struct {
-	Segments      float64       `json:"segments"`
+	Segments float64 `json:"segments"`
+	// Measured is the number of examples: where an evaluation was stopped, fewer came to many segments than to few.
+	Measured      int           `json:"measured"`
 	ExactAccuracy float64       `json:"exactAccuracy"`
 	TokenAccuracy float64       `json:"tokenAccuracy"`
 	Scores        []scoreReport `json:"scores,omitempty"`
@@ -48,7 +50,7 @@ type actReport struct {
 
 func (f *figures) part(segments float64) evalPart {
 	v := f.tally.Evaluation()
-	return evalPart{segments, v.Exact, v.Accuracy, f.scores()}
+	return evalPart{segments, v.Examples, v.Exact, v.Accuracy, f.scores()}
 }
 
 // report sums up what has been measured.
@@ -156,13 +158,13 @@ func (r evalReport) scalingTable() string {
 	if len(r.Scaling) == 0 {
 		return ""
 	}
-	head := []string{"segments", "exact", "tokens"}
+	head := []string{"segments", "examples", "exact", "tokens"}
 	for _, score := range r.Scaling[0].Scores {
 		head = append(head, score.Name)
 	}
 	rows := [][]string{head}
 	line := func(name string, p evalPart) {
-		row := []string{name, percent(p.ExactAccuracy), percent(p.TokenAccuracy)}
+		row := []string{name, fmt.Sprint(p.Measured), percent(p.ExactAccuracy), percent(p.TokenAccuracy)}
 		for _, score := range p.Scores {
 			row = append(row, percent(score.Value))
 		}

@@ -30,10 +30,12 @@ type resultsFile struct {
 	w       *bufio.Writer
 	data    evalData
 	encoder *json.Encoder
+	// vocabulary is the model's, which may be larger than the dataset's.
+	vocabulary int
 }
 
 // createResults makes the file before anything is computed, so that a place that cannot be written to costs nothing.
-func createResults(name string, data evalData) (*resultsFile, error) {
+func createResults(name string, data evalData, vocabulary int) (*resultsFile, error) {
 	if name == "" {
 		return nil, nil
 	}
@@ -42,7 +44,7 @@ func createResults(name string, data evalData) (*resultsFile, error) {
 		return nil, usageError{err}
 	}
 	w := bufio.NewWriterSize(f, 1<<16)
-	return &resultsFile{file: f, w: w, data: data, encoder: json.NewEncoder(w)}, nil
+	return &resultsFile{file: f, w: w, data: data, encoder: json.NewEncoder(w), vocabulary: vocabulary}, nil
 }
 
 func (f *resultsFile) add(r loop.Reading) error {
@@ -52,7 +54,7 @@ func (f *resultsFile) add(r loop.Reading) error {
 	labelled, right := r.Tokens()
 	line := resultLine{
 		Index: r.Example, Puzzle: f.data.name(r.Example), Exact: labelled > 0 && right == labelled, Right: right, Labelled: labelled,
-		QHalt: confidence(r.QHalt), Segments: r.Segments, Answer: compactTokens(r.Answer, f.data.VocabSize),
+		QHalt: confidence(r.QHalt), Segments: r.Segments, Answer: compactTokens(r.Answer, f.vocabulary),
 	}
 	if rating, ok := f.data.Rating(r.Example); ok {
 		line.Rating = &rating

@@ -158,19 +158,51 @@ func spreadText(s dataset.Spread) string {
 // maxBars is the number of tokens that a histogram shows.
 const maxBars = 64
 
+// tokens are those that any input or label holds, of which a histogram shows no more than maxBars, and how many more there are.
+func (i *inspection) tokens() (shown []int, more int) {
+	for token := range i.halves[0].data.VocabSize {
+		switch {
+		case !slices.ContainsFunc(i.halves, func(h inspectedHalf) bool { return h.count(h.Inputs, token)+h.count(h.Labels, token) > 0 }):
+		case len(shown) < maxBars:
+			shown = append(shown, token)
+		default:
+			more++
+		}
+	}
+	return shown, more
+}
+
+// count is how often a token is there.
+func (inspectedHalf) count(counts []int64, token int) int64 {
+	if token < len(counts) {
+		return counts[token]
+	}
+	return 0
+}
+
+func total(counts []int64) (sum int64) {
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
+}
+
+// tokenShare is a count as people read it.
+func tokenShare(n, of int64) string {
+	return fmt.Sprintf("%d (%.1f %%)", n, 100*float64(n)/float64(of))
+}
+
 // bars are the shares of the tokens of a half.
 func (i *inspection) bars(h inspectedHalf, title string, counts []int64) report.Bars {
-	var total int64
-	for _, n := range counts {
-		total += n
-	}
-	b := report.Bars{Title: fmt.Sprintf("Tokens of the %s %s", h.split, title)}
-	for token, n := range counts {
-		if n == 0 || len(b.Bars) == maxBars {
-			continue
+	b, all := report.Bars{Title: fmt.Sprintf("Tokens of the %s %s", h.split, title)}, total(counts)
+	shown, more := i.tokens()
+	for _, token := range shown {
+		if n := h.count(counts, token); n > 0 {
+			b.Bars = append(b.Bars, report.BarValue{Name: i.tokenName(token), Figure: tokenShare(n, all), Share: float64(n) / float64(all)})
 		}
-		share := float64(n) / float64(total)
-		b.Bars = append(b.Bars, report.BarValue{Name: i.tokenName(token), Figure: fmt.Sprintf("%d (%.1f %%)", n, 100*share), Share: share})
+	}
+	if more > 0 {
+		b.Title += fmt.Sprintf(" (%d more are not shown)", more)
 	}
 	return b
 }
@@ -178,24 +210,25 @@ func (i *inspection) bars(h inspectedHalf, title string, counts []int64) report.
 // histogram is how often each token is to be found, in the inputs and labels of both halves.
 func (i *inspection) histogram() [][]string {
 	rows := [][]string{{"token"}}
-	var columns []report.Bars
 	for _, h := range i.halves {
-		columns = append(columns, i.bars(h, "inputs", h.Inputs), i.bars(h, "labels", h.Labels))
 		rows[0] = append(rows[0], h.split+" inputs", h.split+" labels")
 	}
-	for token := range min(maxBars, i.halves[0].data.VocabSize) {
-		row, seen := []string{i.tokenName(token)}, false
-		for _, c := range columns {
-			at := slices.IndexFunc(c.Bars, func(b report.BarValue) bool { return b.Name == row[0] })
-			if at < 0 {
-				row = append(row, "-")
-				continue
+	shown, more := i.tokens()
+	for _, token := range shown {
+		row := []string{i.tokenName(token)}
+		for _, h := range i.halves {
+			for _, counts := range [][]int64{h.Inputs, h.Labels} {
+				cell := "-"
+				if n := h.count(counts, token); n > 0 {
+					cell = tokenShare(n, total(counts))
+				}
+				row = append(row, cell)
 			}
-			row, seen = append(row, c.Bars[at].Figure), true
 		}
-		if seen {
-			rows = append(rows, row)
-		}
+		rows = append(rows, row)
+	}
+	if more > 0 {
+		rows = append(rows, append([]string{fmt.Sprintf("%d more", more)}, make([]string, len(rows[0])-1)...))
 	}
 	return rows
 }
@@ -223,9 +256,6 @@ func (i *inspection) text() string {
 
 // example draws one.
 func (i *inspection) example(h inspectedHalf, index int, at screen) string {
-	if h.data.Examples() == 0 {
-		return ""
-	}
 	inputs, labels := h.data.Example(index)
 	return fmt.Sprintf("\n%s, input and label\n%s", i.caption(h, index), sideBySide(i.rules.Draw(inputs, at.colour), i.rules.Draw(visible(labels, h.data.PadID), at.colour), at.width))
 }

@@ -197,17 +197,11 @@ type evalData struct {
 
 // name is the puzzle identifier of an example by its name; empty for one of no puzzle in particular.
 func (d evalData) name(example int) string {
-	id := d.identifier(example)
+	id := d.Identifier(example)
 	if id == d.BlankIdentifierID || int(id) >= len(d.names) {
 		return ""
 	}
 	return d.names[id]
-}
-
-func (d evalData) identifier(example int) int32 {
-	id := make([]int32, 1)
-	d.Fill([]dataset.Draw{d.DrawOf(example)}, make([]int32, d.SeqLen), make([]int32, d.SeqLen), id)
-	return id[0]
 }
 
 // examples returns a half of a dataset: of the one in dir, or of the one that the job trained on. The model is compiled for

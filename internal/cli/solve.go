@@ -83,7 +83,7 @@ func (a *app) solve(ctx context.Context, f solveFlags, args []string) error {
 	if text == nil {
 		questions, err = s.fromDataset(ctx)
 	} else {
-		questions, err = s.fromText(*text)
+		questions, err = s.fromText(ctx, *text)
 	}
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (s *solver) fromDataset(ctx context.Context) ([]question, error) {
 	inputs, labels := d.Example(f.index)
 	return []question{{
 		name:   fmt.Sprintf("%s %d", f.split, f.index),
-		batch:  loop.Batch{Inputs: inputs, Labels: labels, Puzzles: []int32{d.identifier(f.index)}},
+		batch:  loop.Batch{Inputs: inputs, Labels: labels, Puzzles: []int32{d.Identifier(f.index)}},
 		labels: knownLabels(labels),
 	}}, nil
 }

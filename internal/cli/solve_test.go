@@ -7,9 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
+	"github.com/hrm-operator/hrm-operator/trainer/model"
 )
 
 const (
@@ -101,11 +103,11 @@ func TestSolve_trace(t *testing.T) {
 		}
 		before = answer
 	}
-	if last := traced.Trace[5]; !*last.Halts || *last.Confidence != traced.Confidence || last.Answer != traced.Answer {
+	if last := traced.Trace[5]; *last.Confidence != traced.Confidence || last.Answer != traced.Answer {
 		t.Errorf("the last moment is %+v", last)
 	}
 	out, _, status := ask(t, "", "solve", "--index", "2", "--trace")
-	if status != 0 || !strings.Contains(out, "segment 1, cycle 1, step 1: ") || !strings.Contains(out, "halts here\n") || !strings.Contains(out, "! ") && !strings.Contains(out, "!") {
+	if status != 0 || !strings.Contains(out, "segment 1, cycle 1, step 1: ") || !strings.Contains(out, "! ") && !strings.Contains(out, "!") {
 		t.Errorf("ends with %d\n%s", status, out)
 	}
 }
@@ -266,5 +268,52 @@ func TestSideBySide(t *testing.T) {
 				t.Errorf("got %q, want %q", got, row.want)
 			}
 		})
+	}
+}
+
+// An example halts where q_halt is above q_continue, and not merely because there are no more segments; a model that was trained
+// with a fixed number of them does not say.
+func TestSolver_momentSaysWhereAnExampleHalts(t *testing.T) {
+	for _, row := range []struct {
+		halting   v1alpha1.Halting
+		qContinue float32
+		want      *bool
+	}{
+		{v1alpha1.HaltingQLearning, -1, ptr(true)}, {v1alpha1.HaltingQLearning, 1, ptr(false)}, {v1alpha1.HaltingFixed, -1, nil},
+	} {
+		job := &v1alpha1.HRMTrainingJob{}
+		job.Spec.Model.ACT.Halting = row.halting
+		s := &solver{model: &trainedModel{job: job, shape: model.Shape{VocabSize: 3}}, flags: solveFlags{segments: 1}}
+		got := s.moment(question{batch: loop.Batch{Inputs: []int32{1}}}, loop.Moment{Segment: 1, End: true, Answer: []int32{2}, QContinue: row.qContinue}, nil).Halts
+		if (got == nil) != (row.want == nil) || got != nil && *got != *row.want {
+			t.Errorf("%s, q_continue %v: halts %v", row.halting, row.qContinue, got)
+		}
+	}
+}
+
+func ptr[T any](x T) *T { return &x }
+
+// How the puzzles of a task of one's own are written is for its dataset to say.
+func TestSolve_takesPuzzlesOfATaskOfOnesOwn(t *testing.T) {
+	dir := t.TempDir()
+	pairs := textFile(t, dir, "pairs.jsonl", `{"input": [[1,2],[3,4]], "output": [[4,3],[2,1]]}
+{"input": [[2,1],[4,3]], "output": [[3,4],[1,2]]}
+{"input": [[3,3],[1,2]], "output": [[2,1],[3,3]]}
+`)
+	job := textFile(t, dir, "job.yaml", `
+apiVersion: hrm.dev/v1alpha1
+kind: HRMTrainingJob
+metadata: {name: own}
+spec:
+  model: {hiddenSize: 8, numHeads: 2, expansion: 1, hLayers: 1, lLayers: 1, hCycles: 1, lCycles: 1, act: {maxSteps: 1}}
+  dataset: {task: Custom, source: {uri: `+pairs+`}, testFraction: "0.3"}
+  training: {globalBatchSize: 2, steps: 1}
+  storage: {bucket: hrm}
+`)
+	store := filepath.Join(dir, "run")
+	does(t, "", "train", "-f", job, "--store", store, "--scratch", dir, "--device", "reference")
+	does(t, "confidence", "solve", "--store", store, "--scratch", dir, "--device", "reference", "[[1,2],[3,4]]")
+	if status, said := hrmSays(t, "solve", "--store", store, "--scratch", dir, "--device", "reference", "[[1,2,3]]"); status != exitUsage {
+		t.Errorf("a puzzle that is too wide ends with %d:\n%s", status, said)
 	}
 }

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset/dataerror"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
@@ -52,14 +54,27 @@ func readText(source string, in io.Reader) (*puzzleText, error) {
 	return &puzzleText{source, string(raw)}, nil
 }
 
-// fromText parses what a user wrote, as puzzles of the model's task.
-func (s *solver) fromText(p puzzleText) ([]question, error) {
+// language is what puzzles are written in: that of the dataset which is named, or of the model's task. How the grids of a task
+// of one's own are written only its dataset knows.
+func (s *solver) language(ctx context.Context) (v1alpha1.Task, *dataset.Metadata, error) {
+	if s.flags.data != "" || s.model.job.Spec.Dataset.Task == v1alpha1.TaskCustom {
+		d, err := s.model.examples(ctx, s.flags.data, s.flags.split)
+		if err != nil {
+			return "", nil, err
+		}
+		return d.task, &d.Metadata, nil
+	}
 	task, err := s.model.compileForTask()
+	shape := s.model.shape
+	return task, &dataset.Metadata{SeqLen: shape.SeqLen, VocabSize: shape.VocabSize, NumPuzzleIdentifiers: max(1, shape.NumPuzzleIdentifiers)}, err
+}
+
+// fromText parses what a user wrote, as puzzles of the model's task.
+func (s *solver) fromText(ctx context.Context, p puzzleText) ([]question, error) {
+	task, m, err := s.language(ctx)
 	if err != nil {
 		return nil, err
 	}
-	shape := s.model.shape
-	m := &dataset.Metadata{SeqLen: shape.SeqLen, VocabSize: shape.VocabSize, NumPuzzleIdentifiers: max(1, shape.NumPuzzleIdentifiers)}
 	s.rules, s.palette = dataset.RulesOf(task, m), report.PaletteOf(task, m)
 	questions, err := splitPuzzles(p.source, p.text, func(text string) ([]int32, error) {
 		tokens, err := s.rules.Parse(text)

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
-	"github.com/hrm-operator/hrm-operator/trainer/model"
 	"github.com/hrm-operator/hrm-operator/trainer/report"
 )
 
@@ -48,8 +48,11 @@ func (s *solver) moment(q question, m loop.Moment, before []int32) moment {
 	}
 	if m.End {
 		p := confidence(m.QHalt)
-		halts := model.Halted(int32(m.Segment), int32(s.flags.segments), m.QHalt, m.QContinue, 0)
-		out.Confidence, out.Halts = &p, &halts
+		out.Confidence = &p
+		if s.model.job.Spec.Model.ACT.Halting != v1alpha1.HaltingFixed {
+			halts := m.QHalt > m.QContinue
+			out.Halts = &halts
+		}
 	}
 	return out
 }
@@ -63,7 +66,7 @@ func (s *solver) showMoment(m loop.Moment, counted moment) error {
 	}
 	if m.End {
 		fmt.Fprintf(&text, ", confidence %.1f %%", 100**counted.Confidence)
-		if *counted.Halts {
+		if counted.Halts != nil && *counted.Halts {
 			text.WriteString(", halts here")
 		}
 	}

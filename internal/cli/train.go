@@ -121,10 +121,6 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 	if err != nil {
 		return err
 	}
-	weights, err := readWeights(ctx, f.weights, job.Spec.Model)
-	if err != nil {
-		return err
-	}
 	if done, err := a.finished(ctx, store, job, tracker); done || err != nil {
 		return err
 	}
@@ -148,7 +144,7 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 		return loop.Run(ctx, loop.Options{
 			Spec: &job.Spec, Train: data.train, Test: data.test, NewScorer: data.newScorer(job.Spec.Dataset.Task), Device: compute, Store: store, Tracker: tracker, Group: group, Attempt: place.Attempt,
 			Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(job.Spec.Checkpoint.KeepLast), Job: raw, Version: a.version}),
-			Now:         time.Now, Weights: weights,
+			Now:         time.Now, Weights: weightsOf(ctx, f.weights, job.Spec.Model),
 		})
 	})
 }

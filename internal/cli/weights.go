@@ -8,11 +8,16 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 )
 
-// readWeights reads what 'hrm train --weights' names: a checkpoint directory, or a PyTorch file.
-func readWeights(ctx context.Context, path string, spec v1alpha1.ModelSpec) (map[string]checkpoint.Tensor, error) {
+// weightsOf returns what reads the weights that 'hrm train --weights' names; nil if it names none.
+func weightsOf(ctx context.Context, path string, spec v1alpha1.ModelSpec) func() (map[string]checkpoint.Tensor, error) {
 	if path == "" {
-		return nil, nil
+		return nil
 	}
+	return func() (map[string]checkpoint.Tensor, error) { return readWeights(ctx, path, spec) }
+}
+
+// readWeights reads a checkpoint directory, or a PyTorch file.
+func readWeights(ctx context.Context, path string, spec v1alpha1.ModelSpec) (map[string]checkpoint.Tensor, error) {
 	torch, err := isFile(path)
 	if err != nil {
 		return nil, err

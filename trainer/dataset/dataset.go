@@ -106,6 +106,9 @@ func (d *Dataset) Example(i int) (inputs, labels []int32) {
 	return inputs, labels
 }
 
+// Identifier returns the puzzle identifier of an example.
+func (d *Dataset) Identifier(example int) int32 { return d.identifiers[d.puzzleOf(example)] }
+
 // puzzleOf returns the puzzle that an example belongs to.
 func (d *Dataset) puzzleOf(example int) int32 {
 	p, found := slices.BinarySearch(d.puzzles, int32(example))

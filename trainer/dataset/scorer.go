@@ -18,7 +18,8 @@ type Score struct {
 	Name string
 	// Metric is what a job calls this figure; empty if it cannot choose it.
 	Metric v1alpha1.EvaluationMetric
-	Value  float64
+	// Value is finite: a share of nothing is 0.
+	Value float64
 	// Of is how many things were counted: boards, test inputs, tasks.
 	Of int
 }

@@ -2,7 +2,6 @@ package loop
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
@@ -68,14 +67,4 @@ func (s standing) after(value float64) (next standing, better bool) {
 // exhausted says that so many evaluations in a row were no better as the job has patience for; nil is patience for all.
 func (s standing) exhausted(patience *int32) bool {
 	return patience != nil && s.waited >= int(*patience)
-}
-
-// finiteScores replaces what is no number, as a share of nothing is, by 0.
-func finiteScores(scores []dataset.Score) []dataset.Score {
-	for i, s := range scores {
-		if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) {
-			scores[i].Value = 0
-		}
-	}
-	return scores
 }

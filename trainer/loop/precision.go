@@ -19,7 +19,7 @@ func Precision(d device.Device, wanted v1alpha1.Precision) v1alpha1.Precision {
 
 // PrecisionNote says for people why a device computes in another precision than the job wants.
 func PrecisionNote(d device.Device) string {
-	return fmt.Sprintf("device %s has no bfloat16 on this processor (it wants AVX-512): computing in Float32, which is slower and no less exact", d.Name())
+	return fmt.Sprintf("device %s has no bfloat16 here: computing in Float32, which is slower and no less exact", d.Name())
 }
 
 // groupPrecision is the precision that all ranks can compute in. They exchange activations through checkpoints, and their

@@ -40,8 +40,11 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	if precision != o.Spec.Training.Precision {
+	switch wanted := o.Spec.Training.Precision; {
+	case Precision(o.Device, wanted) != wanted:
 		o.Tracker.Note(PrecisionNote(o.Device))
+	case precision != wanted:
+		o.Tracker.Note("another process has no bfloat16: computing in Float32 with it")
 	}
 	m, err := model.Build(o.Spec.Model, ShapeOf(&o.Train.Metadata), precision, h.Batch)
 	if err != nil {

@@ -48,9 +48,9 @@ type Options struct {
 	Store       objectstore.Store
 	Checkpoints Checkpoints
 	Tracker     *progress.Tracker
-	// Weights are what a new run begins with at step 0, under the official names; nil draws them. They need only be known
-	// to rank 0, and a run that has a checkpoint goes on from that.
-	Weights map[string]checkpoint.Tensor
+	// Weights reads what a new run begins with at step 0, under the official names; nil draws them. It is only called by rank
+	// 0, and not by a run that has a checkpoint to go on from.
+	Weights func() (map[string]checkpoint.Tensor, error)
 
 	// Now is the clock. Time decides when to save, never what is computed.
 	Now func() time.Time

@@ -138,7 +138,7 @@ func (j *joint) scores() (scores []dataset.Score, err error) {
 	}
 	var raw []byte
 	if j.group.Rank() == 0 {
-		if raw, err = json.Marshal(finiteScores(j.scorer.Scores())); err != nil {
+		if raw, err = json.Marshal(j.scorer.Scores()); err != nil {
 			return nil, fmt.Errorf("scores: %w", err)
 		}
 	}

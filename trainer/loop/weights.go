@@ -16,8 +16,12 @@ func (r *run) takeWeights() error {
 	if r.Weights == nil {
 		return nil
 	}
+	read, err := r.Weights()
+	if err != nil {
+		return err
+	}
 	given := map[string]checkpoint.Tensor{}
-	for name, t := range r.Weights {
+	for name, t := range read {
 		given[official.ShortName(name)] = t
 	}
 	weights, err := r.network.Weights()

@@ -26,7 +26,7 @@ func trainFrom(t *testing.T, store objectstore.Store, data [2]*dataset.Dataset, 
 	spec.Training.LearningRate, spec.Training.Embedding.LearningRate = "1e-99", "1e-99"
 	w := &watcher{}
 	err := Run(t.Context(), Options{
-		Spec: spec, Train: data[0], Test: data[1], Device: reference.New(), Store: store, Now: time.Now, Weights: weights,
+		Spec: spec, Train: data[0], Test: data[1], Device: reference.New(), Store: store, Now: time.Now, Weights: func() (map[string]checkpoint.Tensor, error) { return weights, nil },
 		Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{}), Tracker: trainerprogress.NewTracker(time.Now, w),
 	})
 	return w.notes, err
