@@ -40,10 +40,13 @@ func productCeiling(ctx context.Context, d device.Device, act device.DType) (flo
 	}
 	defer program.Close()
 	arrays := map[string]device.Array{}
-	for _, v := range p.Values {
+	for _, v := range []device.Value{x, w} {
 		if arrays[v.Name], err = randomArray(d, v); err != nil {
 			return 0, err
 		}
+	}
+	if arrays[y.Name], err = d.NewArray(y.DType, ceilingRows*y.Elements()); err != nil {
+		return 0, err
 	}
 	best := 0.0
 	for range ceilingRounds {

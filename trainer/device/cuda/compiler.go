@@ -120,8 +120,10 @@ func unwrap(raw []byte) ([]byte, bool) {
 	if !ok || len(rest) < sha256.Size {
 		return nil, false
 	}
-	sum := sha256.Sum256(rest[sha256.Size:])
-	return rest[sha256.Size:], bytes.Equal(sum[:], rest[:sha256.Size])
+	// The driver gets it at an address of its own, aligned like code that was just compiled.
+	code := bytes.Clone(rest[sha256.Size:])
+	sum := sha256.Sum256(code)
+	return code, bytes.Equal(sum[:], rest[:sha256.Size])
 }
 
 // write keeps code: the file is there as a whole or not at all.

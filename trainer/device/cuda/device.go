@@ -155,13 +155,7 @@ func (d *Device) MemoryBytes() int64 { return d.memory.used() }
 
 // Close frees everything.
 func (d *Device) Close() error {
-	if d.thread == nil {
-		return nil
-	}
-	err := d.thread.do(d.stop)
-	d.thread.end()
-	d.thread = nil
-	return err
+	return d.thread.end(d.stop)
 }
 
 // stop undoes all, on the thread. What cannot be undone does not keep the rest from it.

@@ -204,13 +204,14 @@ func (x *executable) Profile() map[device.Opcode]float64 {
 // Close frees the executable's graphs. The arena is the device's.
 func (x *executable) Close() error {
 	d := x.device
-	if d.thread == nil {
-		return nil
-	}
-	return d.thread.do(func() error {
+	err := d.thread.do(func() error {
 		delete(d.executables, x)
 		return x.free()
 	})
+	if errors.Is(err, errClosed) {
+		return nil // the device has freed it
+	}
+	return err
 }
 
 // free frees what the executable holds, on the thread.

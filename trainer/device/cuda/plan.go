@@ -22,9 +22,8 @@ type plan struct {
 	scratch, size int
 	generation    int
 	steps         []step
-	// runs counts the runs; the first warms up, the second is captured. plain says that capturing has failed.
+	// runs counts the runs; the first warms up, the second is captured.
 	runs  int
-	plain bool
 	graph binding.GraphExec
 }
 
@@ -113,7 +112,7 @@ func (p *plan) reserve() error {
 // tooLarge says which batch would fit where p does not.
 func (p *plan) tooLarge(err error) error {
 	var full *FullError
-	if !errors.As(err, &full) {
+	if !errors.As(err, &full) || p.size == 0 {
 		return err
 	}
 	perRow := ceil(p.size, p.rows)
@@ -225,7 +224,6 @@ func (p *plan) run() error {
 	d := p.executable.device
 	if p.runs++; p.runs == 2 {
 		if err := p.capture(); err != nil {
-			p.plain = true
 			d.options.note("program %s is launched piece by piece, which costs time: %v", p.executable.program.Name, err)
 		}
 	}
@@ -248,7 +246,9 @@ func (p *plan) capture() error {
 		p.graph, err = d.driver.GraphInstantiate(g)
 	}
 	if g != 0 {
-		err = errors.Join(err, d.driver.GraphDestroy(g))
+		if destroyed := d.driver.GraphDestroy(g); destroyed != nil {
+			err = errors.Join(err, destroyed, p.free())
+		}
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 )
@@ -8,6 +9,7 @@ import (
 // thread is a thread of the operating system on which functions run one after another.
 type thread struct {
 	mutex    sync.Mutex
+	ended    bool
 	task     func() error
 	begin    chan struct{}
 	finished chan error
@@ -25,10 +27,15 @@ func newThread() *thread {
 	return t
 }
 
+var errClosed = errors.New("the cuda device is closed")
+
 // do runs f on the thread and returns its error.
 func (t *thread) do(f func() error) error {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
+	if t.ended {
+		return errClosed
+	}
 	t.task = f
 	t.begin <- struct{}{}
 	err := <-t.finished
@@ -36,5 +43,15 @@ func (t *thread) do(f func() error) error {
 	return err
 }
 
-// end ends the thread.
-func (t *thread) end() { close(t.begin) }
+// end runs f on the thread as its last function; a thread that has ended runs nothing, which is no error.
+func (t *thread) end(f func() error) error {
+	err := t.do(f)
+	if errors.Is(err, errClosed) {
+		return nil
+	}
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	t.ended = true
+	close(t.begin)
+	return err
+}

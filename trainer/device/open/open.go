@@ -2,7 +2,9 @@
 package open
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,7 +55,7 @@ func gpuIndex(name string) (int, bool) {
 //	reference: plain Go, slow.
 //	cpu: oneDNN and C kernels, an error if this program was built without them.
 //	cuda, cuda:N: a GPU, an error if it cannot be used.
-//	auto (or empty): the first GPU if it can be used, else cpu, or reference if this program was built without it.
+//	auto (or empty): the first GPU that can be used, else cpu, or reference if this program was built without it.
 //
 // note is a sentence for the user, said once: which device it is, and why not a faster one.
 func Open(name string, o Options) (d device.Device, note string, err error) {
@@ -74,9 +76,18 @@ func Open(name string, o Options) (d device.Device, note string, err error) {
 
 func (o Options) cpu() cpu.Options { return cpu.Options{Threads: o.Threads, Profile: o.Profile} }
 
+// firstGPU is the first GPU that can be used; of none the first, whose error then says why.
+func firstGPU() int {
+	infos, err := cuda.List(binding.SystemSearch())
+	if err != nil {
+		return 0
+	}
+	return max(0, slices.IndexFunc(infos, func(g cuda.Info) bool { return g.Unusable == "" }))
+}
+
 // best opens the fastest device that there is.
 func best(o Options) (device.Device, string, error) {
-	gpu, note, gpuErr := openCUDA(0, o)
+	gpu, note, gpuErr := openCUDA(firstGPU(), o)
 	if gpuErr == nil {
 		return gpu, note, nil
 	}
@@ -85,7 +96,7 @@ func best(o Options) (device.Device, string, error) {
 	if missing := cpu.Available(); missing != nil {
 		d, note = reference.New(), fmt.Sprintf("training on the slow reference device: %v", missing)
 	} else if d, note, err = openCPU(o.cpu()); err != nil {
-		return nil, "", err
+		return nil, "", errors.Join(err, gpuErr)
 	}
 	if !binding.NoGPU(gpuErr) {
 		note += fmt.Sprintf("; the GPU is not used: %v", gpuErr)

@@ -31,10 +31,8 @@ type (
 
 // Values of CUdevice_attribute.
 const (
-	AttributeMultiprocessors = 16
-	attributeMajor           = 75
-	attributeMinor           = 76
-	AttributeSharedOptIn     = 97
+	attributeMajor = 75
+	attributeMinor = 76
 )
 
 const (

@@ -1,4 +1,5 @@
-// The bookkeeping of adaptive computation time between segments, for `rows` rows of a batch. The host's part is to keep a
+// The bookkeeping of adaptive computation time between segments, for `rows` rows of a batch. The device does not launch these yet:
+// the training loop decides on the host. The host's part is to keep a
 // new batch ready in fresh*; everything that depends on a segment's outcome stays on the device.
 //
 // act_admit:  rows that have halted take the new batch's example and zero steps; every row counts the coming segment;

@@ -8,6 +8,8 @@ const (
 	actSums = 9
 )
 
+// The bookkeeping between segments is proved and not launched by the device yet: the training loop decides on the host.
+
 // ActBuffers are the buffers of the bookkeeping between segments, as act.cu describes them. Table and Puzzle are not used if
 // PuzzleDim is 0. Sums is float64 [9] in the order of loop.Window; Finite int32; Step int64, counted from 1; all
 // other whole numbers are int32.
