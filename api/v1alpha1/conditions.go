@@ -49,7 +49,7 @@ const (
 	ReasonStalled = "Stalled"
 	// ReasonProgressing says that the step changes.
 	ReasonProgressing = "Progressing"
-	// ReasonTrained says that every step was made.
+	// ReasonTrained says that every step was made, or that evaluation.patience was at its end.
 	ReasonTrained = "Trained"
 	// ReasonDeadlineExceeded says that activeDeadlineSeconds have passed.
 	ReasonDeadlineExceeded = "DeadlineExceeded"

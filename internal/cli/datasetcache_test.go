@@ -221,9 +221,8 @@ func TestDatasetCache_saysWhatToDo(t *testing.T) {
 	t.Run("its size is none", func(*testing.T) { n.wantEnd(n.evaluate("--dataset-cache-size", "much"), exitUsage) })
 	t.Run("it may not be written", func(t *testing.T) {
 		if os.Getuid() == 0 {
-			t.Skip("root may write everywhere")
-		}
-		if err := os.Mkdir(n.cache, 0o500); err != nil {
+			n.cache = "/sys/hrm-datasets" // root may write everywhere else
+		} else if err := os.Mkdir(n.cache, 0o500); err != nil {
 			t.Fatal(err)
 		}
 		p := n.evaluate()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -262,154 +261,6 @@ func TestRecipeHash(t *testing.T) {
 }
 
 // grouped writes a dataset with groups of several puzzles, each of several examples.
-func grouped(t testing.TB) *Dataset {
-	t.Helper()
-	a := Arrays{Metadata: Metadata{VocabSize: 200, SeqLen: 1, NumPuzzleIdentifiers: 50, Sets: []string{"all"}, MeanPuzzleExamples: 2}}
-	a.Puzzles, a.Groups = []int32{0}, []int32{0}
-	for g := range 7 {
-		for p := range 1 + g%3 {
-			for range 1 + (g+p)%3 {
-				a.Inputs = append(a.Inputs, uint8(len(a.Inputs)))
-				a.Labels = append(a.Labels, uint8(g))
-			}
-			a.Puzzles = append(a.Puzzles, int32(len(a.Inputs)))
-			a.Identifiers = append(a.Identifiers, int32(len(a.Identifiers)+1))
-		}
-		a.Groups = append(a.Groups, int32(len(a.Identifiers)))
-	}
-	a.Metadata.TotalGroups = 7
-	dir := t.TempDir()
-	if err := WriteSplit(dir, Train, a); err != nil {
-		t.Fatal(err)
-	}
-	return loaded(t, dir, Train)
-}
-
-func TestSampler_resumesExactly(t *testing.T) {
-	d := grouped(t)
-	for _, s := range []Sampling{{1, 4, 1}, {2, 5, 3}, {3, 1, 2}, {4, 7, 10}} {
-		full, err := NewSampler(d, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for step := range 60 {
-			resumed, err := NewSampler(d, s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := resumed.Seek(full.Position()); err != nil {
-				t.Fatal(err)
-			}
-			want := full.Next()
-			if got := resumed.Next(); !slices.Equal(got, want) || resumed.Position() != full.Position() {
-				t.Fatalf("%+v, step %d: %v after resuming, %v without", s, step, got, want)
-			}
-		}
-		wrong := full.Position()
-		wrong.Seed++
-		if full.Seek(wrong) == nil {
-			t.Error("a position of another seed is accepted")
-		}
-	}
-}
-
-func TestSampler_drawsOneVariantOfEachGroupPerEpoch(t *testing.T) {
-	d := grouped(t)
-	s, err := NewSampler(d, Sampling{Seed: 8, BatchSize: 1, EpochsPerPass: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	variants := map[int32]bool{}
-	for epoch := range 200 {
-		groups := map[int]bool{}
-		for range 7 {
-			draw := s.Next()[0]
-			if d.puzzleOf(int(draw.Example)) != draw.Puzzle {
-				t.Fatalf("example %d does not belong to puzzle %d", draw.Example, draw.Puzzle)
-			}
-			variants[draw.Puzzle] = true
-			groups[int(d.labels.narrow[draw.Example])] = true
-		}
-		if len(groups) != 7 {
-			t.Fatalf("epoch %d visits %d groups", epoch, len(groups))
-		}
-	}
-	if len(variants) != d.Puzzles() {
-		t.Errorf("%d of %d variants were ever drawn", len(variants), d.Puzzles())
-	}
-}
-
-func TestSampler_neverRepeatsAnExampleOfAPuzzleAndFillsEveryBatch(t *testing.T) {
-	d := grouped(t)
-	s, err := NewSampler(d, Sampling{Seed: 8, BatchSize: 6, EpochsPerPass: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 200 {
-		batch := s.Next()
-		seen := map[int32]bool{}
-		for _, draw := range batch {
-			seen[draw.Example] = true
-		}
-		if len(batch) != 6 || len(seen) != 6 {
-			t.Fatalf("batch %v", batch)
-		}
-	}
-	if _, err := NewSampler(d, Sampling{Seed: 8, BatchSize: 600, EpochsPerPass: 1}); err == nil {
-		t.Error("a batch that can never be filled is accepted")
-	}
-}
-
-func TestSampler_allocatesNothingOnceItsMemoryHasGrown(t *testing.T) {
-	d := grouped(t)
-	s, err := NewSampler(d, Sampling{Seed: 8, BatchSize: 5, EpochsPerPass: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	epochs := func() {
-		for range 50 {
-			s.Next()
-		}
-	}
-	epochs()
-	if got := testing.AllocsPerRun(10, epochs); got != 0 {
-		t.Errorf("%v allocations in 50 batches", got)
-	}
-}
-
-func TestSteps_asPublished(t *testing.T) {
-	m := Metadata{TotalGroups: 1000, MeanPuzzleExamples: 1}
-	if got := m.Steps(20000, 768); got != 26041 {
-		t.Errorf("got %d", got)
-	}
-}
-
-func TestSequence_inOrderAndPadded(t *testing.T) {
-	d := grouped(t)
-	n := d.Examples()
-	s := d.Sequence(4, 0)
-	next := int32(0)
-	for batch, rows := s.Next(); batch != nil; batch, rows = s.Next() {
-		in, out, ids := make([]int32, 4), make([]int32, 4), make([]int32, 4)
-		d.Fill(batch, in, out, ids)
-		for i := range batch {
-			if i < rows && in[i] != next {
-				t.Fatalf("row %d is example %d, want %d", i, in[i], next)
-			}
-			if i >= rows && (out[i] != IgnoreLabel || ids[i] != 0 || in[i] != 0) {
-				t.Fatalf("padding row %d holds %d %d %d", i, in[i], out[i], ids[i])
-			}
-			next++
-		}
-	}
-	if int(next) != (n+3)/4*4 {
-		t.Errorf("%d rows for %d examples", next, n)
-	}
-	if batch, rows := d.Sequence(100, 3).Next(); len(batch) != 100 || rows != 3 {
-		t.Errorf("limit 3 gives %d rows", rows)
-	}
-}
-
 func TestLoad_refusesBrokenDatasets(t *testing.T) {
 	good, _ := built(t, small())
 	vector := func(v ...int32) string {
@@ -450,39 +301,6 @@ func TestLoad_refusesBrokenDatasets(t *testing.T) {
 			var bad *DataError
 			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.file) {
 				t.Errorf("got %v, want %q about %s", err, c.want, c.file)
-			}
-		})
-	}
-}
-
-func TestNPY_headers(t *testing.T) {
-	file := func(header, data string) string {
-		return fmt.Sprintf("\x93NUMPY\x01\x00%c\x00%s", len(header), header) + data
-	}
-	for _, c := range []struct{ name, text, want string }{
-		{"as numpy writes it", file("{'descr': '<i2', 'fortran_order': False, 'shape': (2,), }   \n", "\x01\x00\xff\xff"), "[1 -1]"},
-		{"64 bits", file("{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }\n", "\x07\x00\x00\x00\x00\x00\x00\x00"), "[7]"},
-		{"64 bits, too large", file("{'descr': '<u8', 'fortran_order': False, 'shape': (1,), }\n", "\xff\xff\xff\xff\xff\xff\xff\xff"), "does not fit"},
-		{"floats", file("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }\n", "abcd"), "expected little-endian integers"},
-		{"big-endian", file("{'descr': '>i4', 'fortran_order': False, 'shape': (1,), }\n", "abcd"), "expected little-endian integers"},
-		{"objects", file("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n", "abcd"), "expected little-endian integers"},
-		{"column order", file("{'descr': '|u1', 'fortran_order': True, 'shape': (1, 1), }\n", "a"), "column order"},
-		{"a huge shape", file("{'descr': '|u1', 'fortran_order': False, 'shape': (999999999999, 999999999999), }\n", ""), "too large"},
-		{"a large shape without data", file("{'descr': '|u1', 'fortran_order': False, 'shape': (60000000000,), }\n", "x"), "too early"},
-		{"code", file("{'descr': __import__('os')}\n", ""), "unknown header"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			a, err := ReadNPY(strings.NewReader(c.text))
-			var v []int32
-			if err == nil {
-				v, err = a.Int32s()
-			}
-			got := fmt.Sprint(v)
-			if err != nil {
-				got = err.Error()
-			}
-			if !strings.Contains(got, c.want) {
-				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
 	}
@@ -551,40 +369,6 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
-}
-
-func FuzzReadNPY(f *testing.F) {
-	var b bytes.Buffer
-	if err := WriteNPY(&b, []int{2, 3}, []int32{1, 2, 3, 4, 5, 6}); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b.Bytes())
-	f.Add(b.Bytes()[:30])
-	f.Fuzz(func(t *testing.T, text []byte) {
-		a, err := ReadNPY(bytes.NewReader(text))
-		if err != nil {
-			return
-		}
-		n := 1
-		for _, d := range a.Shape {
-			n *= d
-		}
-		if v, err := a.Int32s(); err == nil && len(v) != n {
-			t.Fatalf("%d elements for shape %v", len(v), a.Shape)
-		}
-	})
-}
-
-func TestReadNPY_passesOnReadErrors(t *testing.T) {
-	broken := errors.New("connection reset")
-	var b bytes.Buffer
-	if err := WriteNPY(&b, []int{4}, []uint8{1, 2, 3, 4}); err != nil {
-		t.Fatal(err)
-	}
-	_, err := ReadNPY(io.MultiReader(bytes.NewReader(b.Bytes()[:b.Len()-2]), failing{broken}))
-	if !errors.Is(err, broken) {
-		t.Errorf("got %v", err)
-	}
 }
 
 type failing struct{ err error }

@@ -3,10 +3,13 @@ package pytorch
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"sync"
 	"testing"
+
+	"github.com/hrm-operator/hrm-operator/internal/testing/needs"
 )
 
 // interpreter is the Python that Debian's packages belong to; another one may come first on the PATH.
@@ -21,10 +24,7 @@ var missing = sync.OnceValue(func() error {
 func Run(t *testing.T, script string, args ...string) []byte {
 	t.Helper()
 	if err := missing(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("PyTorch is missing (%v): apt-get install python3-torch python3-numpy", err)
-		}
-		t.Skipf("needs PyTorch: apt-get install python3-torch python3-numpy (%v)", err)
+		needs.Missing(t, fmt.Errorf("PyTorch is missing (%w): apt-get install python3-torch python3-numpy", err))
 	}
 	c := exec.CommandContext(t.Context(), interpreter, append([]string{script}, args...)...)
 	// The scripts lie beside the tests, where no compiled copies should appear.
