@@ -38,7 +38,14 @@ type halves struct {
 
 // newScorer returns what makes the task's scorer of the held-out half.
 func (h halves) newScorer(task v1alpha1.Task) func() (dataset.Scorer, error) {
-	return func() (dataset.Scorer, error) { return dataset.NewScorer(task, h.test, h.copy.Dir) }
+	var first dataset.Scorer
+	return func() (s dataset.Scorer, err error) {
+		if first != nil {
+			return first.Fresh(), nil
+		}
+		first, err = dataset.NewScorer(task, h.test, h.copy.Dir)
+		return first, err
+	}
 }
 
 // close gives the files back, and then lets others remove them.

@@ -174,19 +174,15 @@ func newEvalRun(a *app, f evalFlags, m *trainedModel, data evalData) (*evalRun, 
 		return nil, usageError{errors.New("--act: the model was trained with model.act.halting Fixed, so that it does not know when going on pays: leave --act out")}
 	}
 	v.counts, v.act = f.pass(m.job.Spec.EvaluationSegments())
-	for range v.counts {
-		figures, err := newFigures(data)
-		if err != nil {
-			return nil, err
-		}
-		v.at = append(v.at, figures)
+	scorer, err := dataset.NewScorer(data.task, data.Dataset, data.dir)
+	if err != nil {
+		return nil, err
 	}
-	var err error
+	for range v.counts {
+		v.at = append(v.at, newFigures(data, scorer))
+	}
 	if v.act > 0 {
-		v.used = make([]int64, v.act+1)
-		if v.halted, err = newFigures(data); err != nil {
-			return nil, err
-		}
+		v.used, v.halted = make([]int64, v.act+1), newFigures(data, scorer)
 	}
 	if v.submission, err = createSubmission(f.submission, v.main().scorer, data.task); err != nil {
 		return nil, err

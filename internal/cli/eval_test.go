@@ -184,10 +184,7 @@ func TestEval_refusesWhatCannotBe(t *testing.T) {
 
 func TestFigures_byRating(t *testing.T) {
 	ratings := map[int]int32{0: 0, 1: 7, 2: 9, 3: 5000, 4: -3}
-	f, err := newFigures(evalData{Dataset: &dataset.Dataset{}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := newFigures(evalData{Dataset: &dataset.Dataset{}}, nil)
 	f.rating = func(i int) (int32, bool) { r, ok := ratings[i]; return r, ok }
 	for i := range 6 {
 		f.add(loop.Reading{Example: i, Prediction: loop.Prediction{Labels: []int32{2, 3}, Answer: []int32{2, int32(2 + i%2)}}})

@@ -19,12 +19,13 @@ type figures struct {
 // bandEdges are where the bands of ratings begin: for guesses of a Sudoku solver and for lengths of paths alike.
 var bandEdges = []int32{0, 1, 10, 20, 50, 100, 150, 200, 300, 500}
 
-func newFigures(data evalData) (*figures, error) {
-	scorer, err := dataset.NewScorer(data.task, data.Dataset, data.dir)
-	if err != nil {
-		return nil, err
+// newFigures returns figures of no answers; scorer is one of the data, nil if its task has none.
+func newFigures(data evalData, scorer dataset.Scorer) *figures {
+	f := &figures{rating: data.Rating, bands: make([]loop.Tally, len(bandEdges))}
+	if scorer != nil {
+		f.scorer = scorer.Fresh()
 	}
-	return &figures{scorer: scorer, rating: data.Rating, bands: make([]loop.Tally, len(bandEdges))}, nil
+	return f
 }
 
 func (f *figures) add(r loop.Reading) {

@@ -45,6 +45,9 @@ func newMazeScorer(d *Dataset, dir string) (Scorer, error) {
 	return &mazeScorer{data: d}, nil
 }
 
+// Fresh implements Scorer.
+func (s *mazeScorer) Fresh() Scorer { return &mazeScorer{data: s.data} }
+
 // Add implements Scorer.
 func (s *mazeScorer) Add(example int, answer []int32, _ float32) {
 	puzzle, _ := s.data.Example(example)

@@ -20,6 +20,7 @@ type SubmissionWriter interface {
 // arcScorer lets the variants of a test input vote for its answer.
 type arcScorer struct {
 	election *arc.Election
+	tasks    []arc.Task
 	// ballots says what each example is.
 	ballots []arcBallot
 	ks      []int
@@ -42,7 +43,7 @@ func newARCScorer(d *Dataset, dir string) (Scorer, error) {
 	if err := opened(file, func(r io.Reader) (err error) { tasks, err = arc.ParseChallenges(file, r); return err }); err != nil {
 		return nil, fmt.Errorf("score answers to ARC tasks: %w", err)
 	}
-	s.election = arc.NewElection(tasks)
+	s.tasks, s.election = tasks, arc.NewElection(tasks)
 	names, err := readIdentifiers(dir, d.NumPuzzleIdentifiers)
 	if err != nil {
 		return nil, err
@@ -51,9 +52,9 @@ func newARCScorer(d *Dataset, dir string) (Scorer, error) {
 	for i, t := range tasks {
 		byID[t.ID] = i
 	}
-	inputs, labels := make([]int32, d.SeqLen), make([]int32, d.SeqLen)
+	inputs, labels, identifier := make([]int32, d.SeqLen), make([]int32, d.SeqLen), make([]int32, 1)
 	input := func(example, puzzle int) arc.Grid {
-		d.Fill([]Draw{{int32(example), int32(puzzle)}}, inputs, labels, make([]int32, 1))
+		d.Fill([]Draw{{int32(example), int32(puzzle)}}, inputs, labels, identifier)
 		return arc.Crop(inputs)
 	}
 	for p := range d.Puzzles() {
@@ -104,6 +105,11 @@ func readIdentifiers(dir string, want int) (names []string, err error) {
 		return nil, dataerror.New(filepath.Join(dir, identifiersName), 0, "%d names for %d identifiers: build the dataset again", len(names), want)
 	}
 	return names, nil
+}
+
+// Fresh implements Scorer.
+func (s *arcScorer) Fresh() Scorer {
+	return &arcScorer{election: arc.NewElection(s.tasks), tasks: s.tasks, ballots: s.ballots, ks: s.ks}
 }
 
 // Add implements Scorer.

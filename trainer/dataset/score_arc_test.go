@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,25 @@ func TestARCScorer_namesItsScores(t *testing.T) {
 	const want = "pass_at_1:PassAt1 pass_at_2:PassAt2 hrm_pass_at_1: hrm_pass_at_2: pass_at_10: hrm_pass_at_10:"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestARCScorer_freshKnowsNoAnswers(t *testing.T) {
+	dir, _ := built(t, smallARC())
+	s, d := arcScorerOf(t, dir)
+	none := s.Scores()
+	for i := range d.Examples() {
+		s.Add(i, oracle(d, i), 0)
+	}
+	all, fresh := s.Scores(), s.Fresh()
+	if got := fresh.Scores(); !slices.Equal(got, none) {
+		t.Errorf("before any answer: %+v, want %+v", got, none)
+	}
+	for i := range d.Examples() {
+		fresh.Add(i, oracle(d, i), 0)
+	}
+	if got := fresh.Scores(); !slices.Equal(got, all) {
+		t.Errorf("after the same answers: %+v, want %+v", got, all)
 	}
 }
 

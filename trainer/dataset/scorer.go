@@ -10,6 +10,8 @@ type Scorer interface {
 	// Scores returns the figures so far, in the order in which people want to see them: before the first Add all of them,
 	// of nothing, so that a job learns which there are.
 	Scores() []Score
+	// Fresh returns a scorer of the same split that has seen no answer. What there is to know of the split both share.
+	Fresh() Scorer
 }
 
 // Score is one figure of an evaluation.

@@ -59,6 +59,7 @@ func (f *fixedScorer) Add(example int, _ []int32, qHalt float32) {
 	}
 }
 func (f *fixedScorer) Scores() []dataset.Score { return f.scores }
+func (f *fixedScorer) Fresh() dataset.Scorer   { return &fixedScorer{scores: f.scores} }
 
 func TestCheckMetric(t *testing.T) {
 	valid := &fixedScorer{scores: []dataset.Score{{Name: "valid", Metric: v1alpha1.EvaluationMetricValidAccuracy}, {Name: "tasks"}}}
