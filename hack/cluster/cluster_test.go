@@ -111,10 +111,10 @@ func TestCluster(t *testing.T) {
 }
 
 func testGang(t *testing.T, s *state) {
-	kubectl(t, s, "", "wait", "-n", "probe", "--for=condition=Complete", "job/gang", "--timeout=90s")
-	logs := kubectl(t, s, "", "logs", "-n", "probe", "-l", "job-name=gang", "--prefix")
-	if strings.Count(logs, "all is well") != 2 {
-		t.Errorf("the pods say:\n%s", logs)
+	_, err := s.kubectl(t.Context(), "", "wait", "-n", "probe", "--for=condition=Complete", "job/gang", "--timeout=3m")
+	logs := kubectl(t, s, "", "logs", "-n", "probe", "-l", "job-name=gang", "--prefix", "--tail=-1")
+	if err != nil || strings.Count(logs, "all is well") != 2 {
+		t.Errorf("%v; the pods say:\n%s%s", err, logs, kubectl(t, s, "", "get", "pods,events", "-n", "probe", "-o", "wide"))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -35,16 +36,18 @@ func main() {
 	}
 }
 
-func serve() {
+// serve answers on port 8080 and calls asked after each answer.
+func serve(asked func()) {
 	err := http.ListenAndServe(":8080", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "hello")
+		asked()
 	}))
 	fmt.Println("probe:", err)
 }
 
 // wait ends two seconds after SIGTERM, as a trainer does that saves first.
 func wait() {
-	go serve()
+	go serve(func() {})
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
 	fmt.Println("waiting")
@@ -55,9 +58,14 @@ func wait() {
 	os.Exit(75)
 }
 
-// gang meets the other pod of the Job by name, and then everything else.
+// patience is how long a pod waits for another, which may start much later: on a busy machine, or on a node just added.
+const patience = time.Minute
+
+// gang meets the other pod of the Job by name, and then everything else. It leaves once the peer has met it too, which
+// may take the peer longer: that a name is not known yet is remembered by DNS for some seconds.
 func gang() error {
-	go serve()
+	met := make(chan struct{})
+	go serve(sync.OnceFunc(func() { close(met) }))
 	peer := map[string]string{"0": "1", "1": "0"}[os.Getenv("JOB_COMPLETION_INDEX")]
 	err := errors.Join(
 		eventually("the peer", func() error { return get(http.DefaultClient, "http://gang-"+peer+".gang:8080/", "") }),
@@ -65,21 +73,27 @@ func gang() error {
 		eventually("the apiserver", apiserver),
 		files(),
 	)
-	// The peer may still be looking for this pod.
-	time.Sleep(3 * time.Second)
-	return err
+	select {
+	case <-met:
+		// The answer is still on its way.
+		time.Sleep(time.Second)
+		return err
+	case <-time.After(patience):
+		return errors.Join(err, errors.New("the peer has not asked for this pod"))
+	}
 }
 
 func eventually(what string, try func() error) error {
-	var err error
-	for range 100 {
-		if err = try(); err == nil {
+	for start := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		err := try()
+		if err == nil {
 			fmt.Println("reached", what)
 			return nil
 		}
-		time.Sleep(200 * time.Millisecond)
+		if time.Since(start) > patience {
+			return fmt.Errorf("%s: %w", what, err)
+		}
 	}
-	return fmt.Errorf("%s: %w", what, err)
 }
 
 // apiserver asks the apiserver the way a client with in-cluster configuration does.
