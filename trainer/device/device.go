@@ -65,14 +65,17 @@ type Device interface {
 	NewArray(t DType, n int) (Array, error)
 	// Compile prepares a program. Several programs may share parameter arrays.
 	Compile(p *Program) (Executable, error)
-	// AdamATan2 updates parameter p (float32) in place from its gradient; m and v are the moments.
-	AdamATan2(p, gradient, m, v Array, h AdamATan2Step) error
+	// AdamATan2 updates parameters and their moments in place. The same list again may cost less than another one.
+	AdamATan2(parameters []Dense, h AdamATan2Step) error
 	// SignSGD updates the given rows of a table [ids, dim] in place: w = w*(1-lr*decay) - lr*sign(g).
 	// rows are distinct, gradient [len(rows), dim] is already summed over repeated rows.
 	SignSGD(table Array, rows []int32, gradient []float32, learningRate, weightDecay float64) error
 	// Close frees everything the device holds.
 	Close() error
 }
+
+// Dense is a parameter that AdamATan2 updates, with its gradient and its moments: float32 arrays of one length.
+type Dense struct{ Value, Gradient, M, V Array }
 
 // AdamATan2Step holds the scalars of one update: p *= 1-LearningRate*WeightDecay;
 // m, v are moving averages; p -= LearningRate/(1-Beta1^Step) * atan2(m, sqrt(v)/sqrt(1-Beta2^Step)).

@@ -97,6 +97,9 @@ func readStanding(s map[string]string, metric v1alpha1.EvaluationMetric) (standi
 // offer snapshots the run and hands it to the saver; training goes on meanwhile. All ranks of a group must call it, and
 // rank 0 saves.
 func (r *run) offer(best bool) error {
+	if err := r.settle(); err != nil {
+		return err
+	}
 	r.watch.lap(partCompute)
 	defer r.watch.lap(partCheckpoint)
 	if err := r.trainer.replicas(r.Group.Context()); err != nil {

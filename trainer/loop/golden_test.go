@@ -3,6 +3,7 @@ package loop
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -235,8 +236,10 @@ func (p *replay) run(precision v1alpha1.Precision, firstStepOnly bool) {
 
 // step makes a training step and compares everything that was recorded of it.
 func (p *replay) step(weights bool) {
-	p.trainer.TakeWindow()
-	if err := p.trainer.Step(context.Background()); err != nil {
+	if _, err := p.trainer.TakeWindow(); err != nil {
+		p.Fatal(err)
+	}
+	if err := errors.Join(p.trainer.Step(context.Background()), p.trainer.Settle()); err != nil {
 		p.Fatal(err)
 	}
 	at := fmt.Sprintf("step%d/", p.at)

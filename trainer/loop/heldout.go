@@ -52,6 +52,10 @@ func (r *run) evaluateIfDue(ctx context.Context) error {
 	if r.evaluated == step || !r.plan.evaluateAfter(step) || r.Test == nil {
 		return nil
 	}
+	if err := r.settle(); err != nil {
+		return err
+	}
+	r.watch.lap(partCompute)
 	result, whole, err := r.evaluate(ctx)
 	r.watch.lap(partEvaluation)
 	if err != nil {

@@ -75,10 +75,13 @@ type Window struct {
 }
 
 // TakeWindow returns what the steps since the last call have summed up.
-func (t *Trainer) TakeWindow() Window {
+func (t *Trainer) TakeWindow() (Window, error) {
+	if err := t.Settle(); err != nil {
+		return Window{}, err
+	}
 	w := t.window
 	t.window = Window{}
-	return w
+	return w, t.writeSums()
 }
 
 // add counts one step. steps are the segments that each row has had, this one included.

@@ -62,15 +62,19 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if r.trainer, err = newTrainer(r.network, source, o.Train.SeqLen, h, o.Group, r.watch); err != nil {
 		return nil, errors.Join(err, r.network.Close())
 	}
+	r.trainer.windowEnds = r.windowEnds
 	if err := r.prepareEvaluation(); err != nil {
-		return nil, errors.Join(err, r.network.Close())
+		return nil, errors.Join(err, r.close())
 	}
 	if err := r.resume(ctx); err != nil {
-		return nil, errors.Join(err, r.network.Close())
+		return nil, errors.Join(err, r.close())
 	}
 	r.watch.lap(partCheckpoint)
 	return r, nil
 }
+
+// close frees what the run has on the device besides arrays.
+func (r *run) close() error { return errors.Join(r.trainer.Close(), r.network.Close()) }
 
 // newSampled returns the job's training examples, from the beginning.
 func newSampled(spec *v1alpha1.HRMTrainingJobSpec, d *dataset.Dataset) (Source, error) {

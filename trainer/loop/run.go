@@ -78,6 +78,8 @@ type run struct {
 	offered    int64 // the step of the last snapshot
 	offeredEnd bool  // it is the end of the run
 	savedAt    time.Time
+	// unreported is the time spent since steps were last reported.
+	unreported time.Duration
 }
 
 // Run trains until the last step, saving and evaluating on the way. When ctx ends it finishes the step it is in, saves,
@@ -96,7 +98,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.network.Close()) }()
+	defer func() { err = errors.Join(err, r.close()) }()
 	// Saving outlives ctx: that is what SIGTERM is about.
 	saving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -170,32 +172,61 @@ func (r *run) step() error {
 	if err := r.trainer.Step(r.Group.Context()); err != nil {
 		return err
 	}
-	step, w := r.trainer.step, &r.trainer.window
-	report := progress.Step{Step: step, Epoch: r.plan.epoch(step), Samples: r.plan.batch, Took: r.Now().Sub(began)}
-	due := step%recordEvery == 0 || step == r.plan.total
-	if due || step < recordEvery {
+	return r.report(r.Now().Sub(began))
+}
+
+// settle waits until the steps that the device is behind are done, and reports them.
+func (r *run) settle() error {
+	began := r.Now()
+	if err := r.trainer.Settle(); err != nil {
+		return err
+	}
+	return r.report(r.Now().Sub(began))
+}
+
+// report reports the steps that have been done since the last time, for which so much time was spent meanwhile.
+func (r *run) report(took time.Duration) error {
+	r.unreported += took
+	list := r.trainer.takeMade()
+	for _, m := range list {
+		if err := r.reportStep(m, r.unreported/time.Duration(len(list))); err != nil {
+			return err
+		}
+	}
+	if len(list) > 0 {
+		r.unreported = 0
+	}
+	return nil
+}
+
+func (r *run) reportStep(m made, took time.Duration) error {
+	report := progress.Step{Step: m.step, Epoch: r.plan.epoch(m.step), Samples: r.plan.batch, Took: took}
+	due := r.windowEnds(m.step)
+	if w := &m.window; due || m.step < recordEvery {
 		report.Loss, report.Accuracy, report.ExactAccuracy = w.loss(), mean(w.Accuracy, w.Halted), mean(w.Exact, w.Halted)
 	}
 	r.Tracker.Step(report)
 	if !due {
 		return nil
 	}
-	record := r.trainer.record()
+	record := r.trainer.record(m)
 	record.Time, record.Epoch, record.SamplesPerSecond = r.Now().UTC(), report.Epoch, r.Tracker.Report().SamplesPerSecond
-	r.trainer.TakeWindow()
 	return r.write(record)
 }
+
+// windowEnds says whether a line of metrics.jsonl is due after a step.
+func (r *run) windowEnds(step int64) bool { return step%recordEvery == 0 || step == r.plan.total }
 
 // write adds a line to the journals.
 func (r *run) write(record progress.Record) error {
 	return errors.Join(r.journal.Add(record), r.attempt.Add(record))
 }
 
-// record is the line of metrics.jsonl for the window that ends with the step just made.
-func (t *Trainer) record() progress.Record {
-	w := &t.window
+// record is the line of metrics.jsonl for the window that ends with a step.
+func (t *Trainer) record(m made) progress.Record {
+	w := &m.window
 	return progress.Record{
-		Step: t.step, LearningRate: t.learningRate(t.hyper.LearningRate), Loss: w.loss(),
+		Step: m.step, LearningRate: t.learningRate(m.step, t.hyper.LearningRate), Loss: w.loss(),
 		LMLoss: mean(w.LM, w.Rows), QHaltLoss: mean(w.QHalt, w.Rows), QContinueLoss: mean(w.QContinue, w.Rows),
 		Accuracy: mean(w.Accuracy, w.Halted), ExactAccuracy: mean(w.Exact, w.Halted),
 		QHaltAccuracy: mean(w.QHaltAccuracy, w.Halted), Steps: mean(w.Took, w.Halted),
@@ -217,6 +248,9 @@ func (r *run) saveDue(step int64) bool {
 // finish waits until the last checkpoint is saved, at every rank: if one ended before, and rank 0 were then lost, the
 // rest of the group would wait for it in vain.
 func (r *run) finish(ctx context.Context) error {
+	if err := r.settle(); err != nil {
+		return r.abort(err)
+	}
 	if reason := r.earlyEnd(); reason != "" {
 		r.Tracker.Note(fmt.Sprintf("training ends at step %d of %d: %s", r.trainer.step, r.plan.total, reason))
 		r.Tracker.EndedEarly(reason)

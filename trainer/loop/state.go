@@ -23,6 +23,9 @@ var carried = []string{"zH", "zL"}
 // export copies everything that the next step depends on out of the trainers of a group. All ranks must call it; rank 0
 // gets the state, the others an empty one.
 func (t *Trainer) export(ctx context.Context) (State, error) {
+	if err := t.Settle(); err != nil {
+		return State{}, err
+	}
 	carry, err := t.exportCarry(ctx)
 	if err != nil || t.group.Rank() != 0 {
 		return State{}, err
@@ -55,7 +58,7 @@ func (t *Trainer) exportWeights(s *State) error {
 	return nil
 }
 
-// exportCarry copies the rows in work, those of all ranks, the random states and the sums of the metrics.
+// exportCarry copies the rows in work, those of all ranks, the sampler's position and the sums of the metrics.
 func (t *Trainer) exportCarry(ctx context.Context) (map[string]checkpoint.Tensor, error) {
 	c, b := &t.carry, len(t.carry.halted)
 	list := map[string]checkpoint.Tensor{
@@ -78,11 +81,6 @@ func (t *Trainer) exportCarry(ctx context.Context) (map[string]checkpoint.Tensor
 		}
 		list[name] = checkpoint.Tensor{DType: checkpoint.DType(a.DType().String()), Shape: []int{b, a.Len() / t.rows()}, Data: slices.Concat(all...)}
 	}
-	random, err := t.random.MarshalBinary()
-	if err != nil {
-		return nil, fmt.Errorf("random state: %w", err)
-	}
-	list["random"] = bytesTensor(random)
 	position, err := t.source.Position()
 	if err != nil {
 		return nil, fmt.Errorf("position in the dataset: %w", err)
@@ -141,13 +139,10 @@ func (t *Trainer) restoreCarry(list map[string]checkpoint.Tensor) error {
 	if err := decodeSums(list["window"].Data, t.window.values()); err != nil {
 		return err
 	}
-	if err := t.random.UnmarshalBinary(list["random"].Data); err != nil {
-		return fmt.Errorf("random state: %w", err)
-	}
 	if err := t.source.Seek(list["sampler"].Data); err != nil {
 		return fmt.Errorf("position in the dataset: %w", err)
 	}
-	return nil
+	return t.writeCarry()
 }
 
 // restoreStates puts back this rank's rows of zH or zL. A device that computes in another precision rounds or widens them.

@@ -3,7 +3,6 @@ package loop
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 
 	"github.com/hrm-operator/hrm-operator/trainer/collective"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
@@ -58,10 +57,14 @@ type Trainer struct {
 	// gradients are the dense ones, in the order in which they are summed.
 	gradients []device.Array
 	watch     *stopwatch
+	// ahead is there if the device makes steps by itself.
+	ahead *ahead
+	// windowEnds says after which steps a new window begins. Where it is there, made collects the steps that are done.
+	windowEnds func(step int64) bool
+	made       []made
 
 	arrays map[string]device.Array
 	carry  carry
-	random *rand.PCG
 	step   int64
 	window Window
 
@@ -81,7 +84,7 @@ func NewTrainer(n *Network, source Source, seqLen int, h Hyperparameters) (*Trai
 
 // newTrainer returns a trainer of its rank's rows. watch may be nil.
 func newTrainer(n *Network, source Source, seqLen int, h Hyperparameters, group collective.Group, watch *stopwatch) (*Trainer, error) {
-	t := &Trainer{network: n, hyper: h, source: source, group: group, watch: watch, random: rand.NewPCG(h.Seed, explorationStream)}
+	t := &Trainer{network: n, hyper: h, source: source, group: group, watch: watch}
 	t.from, t.to = collective.Share(h.Batch, group.Rank(), group.Size())
 	var err error
 	if t.arrays, err = n.bind(n.Model.Train, t.rows()); err != nil {
@@ -104,8 +107,13 @@ func newTrainer(n *Network, source Source, seqLen int, h Hyperparameters, group 
 		t.sign = &optim.SparseSignSGD{Device: n.Device, Table: n.parameters[model.PuzzleTable], Dim: dim, WeightDecay: h.PuzzleWeightDecay}
 	}
 	t.carry = newCarry(h.Batch, seqLen)
-	t.outcome, t.puzzleGradient = newOutcome(h.Batch), make([]float32, h.Batch*n.puzzleDim())
-	return t, nil
+	if t.ahead, err = newAhead(t); err != nil {
+		return nil, err
+	}
+	if t.ahead == nil {
+		t.outcome, t.puzzleGradient = newOutcome(h.Batch), make([]float32, h.Batch*n.puzzleDim())
+	}
+	return t, t.writeCarry()
 }
 
 // newCarry returns a carry whose rows all wait for their first example.
@@ -123,12 +131,12 @@ func newCarry(batch, seqLen int) carry {
 // rows is how many rows of the batch this rank computes.
 func (t *Trainer) rows() int { return t.to - t.from }
 
-// explorationStream keeps the random numbers of exploration apart from those of the sampler and the weights.
-const explorationStream = 0x61637421
-
 // Step makes one optimizer step: one segment for every row of the batch. The weights are not touched if a loss is not
-// finite, at whichever rank.
+// finite, at whichever rank. A device that makes steps by itself may be some steps behind; Settle waits for it.
 func (t *Trainer) Step(ctx context.Context) error {
+	if t.ahead != nil {
+		return t.stepAhead(ctx)
+	}
 	t.carry.admit(t.source.Next())
 	if err := t.load(); err != nil {
 		return fmt.Errorf("step %d: %w", t.step+1, err)
@@ -148,11 +156,18 @@ func (t *Trainer) Step(ctx context.Context) error {
 		return fmt.Errorf("step %d: gradients: %w", t.step+1, err)
 	}
 	t.watch.lap(partAllReduce)
-	t.halt(t.outcome)
 	t.step++
+	t.halt(t.outcome)
 	t.window.add(t.outcome, t.carry.halted, t.carry.steps)
 	defer t.watch.lap(partCompute)
-	return t.update()
+	if err := t.update(); err != nil {
+		return err
+	}
+	t.count(t.step, t.window)
+	if t.lastOfWindow(t.step) {
+		t.window = Window{}
+	}
+	return nil
 }
 
 // cause is the reason of an error that came because ctx has ended.
@@ -237,36 +252,35 @@ func (t *Trainer) load() error {
 	return t.network.gatherPuzzles(t.arrays, c.puzzles[t.from:t.to])
 }
 
-// halt decides which rows are done with their example. Random numbers are drawn for every row, whether it needs them
-// or not, so that one row's course does not move another's.
+// halt decides which rows are done with their example, in the step that is being counted.
 func (t *Trainer) halt(o *Outcome) {
-	random := rand.New(t.random)
+	segments := int32(t.hyper.MaxSegments)
 	for i := range t.carry.halted {
-		minimum := model.ExplorationMinimum(random.Float64(), random.IntN(max(1, t.hyper.MaxSegments-1)), t.hyper.Exploration)
-		if t.hyper.FixedSegments {
-			minimum = int32(t.hyper.MaxSegments)
+		minimum := segments
+		if !t.hyper.FixedSegments {
+			minimum = model.ExplorationMinimum(t.hyper.Seed, t.step, i, segments, t.hyper.Exploration)
 		}
-		t.carry.halted[i] = model.Halted(t.carry.steps[i], int32(t.hyper.MaxSegments), o.QHalt[i], o.QContinue[i], minimum)
+		t.carry.halted[i] = model.Halted(t.carry.steps[i], segments, o.QHalt[i], o.QContinue[i], minimum)
 	}
 }
 
 // update changes the weights by the gradients of the step that has just been counted.
 func (t *Trainer) update() error {
-	if err := t.adam.Step(t.learningRate(t.hyper.LearningRate)); err != nil {
+	if err := t.adam.Step(t.learningRate(t.step, t.hyper.LearningRate)); err != nil {
 		return fmt.Errorf("step %d: %w", t.step, err)
 	}
 	if t.sign == nil {
 		return nil
 	}
-	if err := t.sign.Step(t.carry.puzzles, t.puzzleGradient, t.learningRate(t.hyper.PuzzleLearningRate)); err != nil {
+	if err := t.sign.Step(t.carry.puzzles, t.puzzleGradient, t.learningRate(t.step, t.hyper.PuzzleLearningRate)); err != nil {
 		return fmt.Errorf("step %d: %w", t.step, err)
 	}
 	return nil
 }
 
-// learningRate is the rate of the step that was counted last, of an optimizer whose base is given.
-func (t *Trainer) learningRate(base float64) float64 {
-	return optim.LearningRate(t.step, base, t.hyper.WarmupSteps, t.hyper.TotalSteps, t.hyper.MinLearningRateRatio)
+// learningRate is the rate of a step, of an optimizer whose base is given.
+func (t *Trainer) learningRate(step int64, base float64) float64 {
+	return optim.LearningRate(step, base, t.hyper.WarmupSteps, t.hyper.TotalSteps, t.hyper.MinLearningRateRatio)
 }
 
 // bit is a flag as programs and checkpoints have it.

@@ -1,5 +1,7 @@
 package model
 
+import "math/bits"
+
 // Halted says whether a row is done with its example after steps segments: at the latest after maxSteps, earlier if
 // halting promises more than going on, but not before minimum (paper, section "Adaptive computation time").
 func Halted(steps, maxSteps int32, qHalt, qContinue float32, minimum int32) bool {
@@ -9,11 +11,28 @@ func Halted(steps, maxSteps int32, qHalt, qContinue float32, minimum int32) bool
 	return (steps >= maxSteps || qHalt > qContinue) && steps >= minimum
 }
 
-// ExplorationMinimum returns the least number of segments of a row: with the given probability one of {2..maxSteps},
-// else none. uniform is drawn from [0,1), draw from {0..maxSteps-2}.
-func ExplorationMinimum(uniform float64, draw int, probability float64) int32 {
-	if uniform >= probability {
+// ExplorationMinimum returns the least number of segments that a row of the global batch is to have, as drawn in a step: with
+// the given probability one of {2..maxSteps}, else 0. What is drawn depends on nothing but the arguments, so that devices and
+// processes draw by themselves and come to the same.
+func ExplorationMinimum(seed uint64, step int64, row int, maxSteps int32, probability float64) int32 {
+	random := philox(seed, uint64(step), uint32(row))
+	if float64(random[0])/(1<<32) >= probability {
 		return 0
 	}
+	draw, _ := bits.Mul32(random[1], uint32(max(1, maxSteps-1)))
 	return int32(draw) + 2
+}
+
+// philox is Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") of the counter (step, row, 0).
+func philox(seed, step uint64, row uint32) [4]uint32 {
+	x := [4]uint32{uint32(step), uint32(step >> 32), row, 0}
+	key := [2]uint32{uint32(seed), uint32(seed >> 32)}
+	for range 10 {
+		high0, low0 := bits.Mul32(0xD2511F53, x[0])
+		high1, low1 := bits.Mul32(0xCD9E8D57, x[2])
+		x = [4]uint32{high1 ^ x[1] ^ key[0], low1, high0 ^ x[3] ^ key[1], low0}
+		key[0] += 0x9E3779B9
+		key[1] += 0xBB67AE85
+	}
+	return x
 }

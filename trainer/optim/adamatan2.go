@@ -18,21 +18,18 @@ type Parameter struct {
 	Value, Gradient device.Array
 }
 
-// moments are the moving averages of a parameter's gradient and of its square.
-type moments struct{ m, v device.Array }
-
 // DeviceAdamATan2 updates parameters where they live. It owns their moments and counts steps.
 type DeviceAdamATan2 struct {
 	device     device.Device
-	parameters []Parameter
-	moments    []moments
+	names      []string
+	parameters []device.Dense
 	hyper      Hyperparameters
 	step       int64
 }
 
 // NewDeviceAdamATan2 allocates zero moments for the parameters, whose names must differ.
 func NewDeviceAdamATan2(d device.Device, parameters []Parameter, h Hyperparameters) (*DeviceAdamATan2, error) {
-	o := &DeviceAdamATan2{device: d, parameters: parameters, hyper: h}
+	o := &DeviceAdamATan2{device: d, hyper: h}
 	seen := map[string]bool{}
 	for _, p := range parameters {
 		if seen[p.Name] {
@@ -47,23 +44,27 @@ func NewDeviceAdamATan2(d device.Device, parameters []Parameter, h Hyperparamete
 		if err != nil {
 			return nil, fmt.Errorf("adam-atan2: moments of %s: %w", p.Name, err)
 		}
-		o.moments = append(o.moments, moments{m, v})
+		o.names = append(o.names, p.Name)
+		o.parameters = append(o.parameters, device.Dense{Value: p.Value, Gradient: p.Gradient, M: m, V: v})
 	}
 	return o, nil
 }
 
 // Step updates every parameter from its gradient.
 func (o *DeviceAdamATan2) Step(learningRate float64) error {
-	o.step++
-	h := device.AdamATan2Step{LearningRate: learningRate, WeightDecay: o.hyper.WeightDecay,
-		Beta1: o.hyper.Beta1, Beta2: o.hyper.Beta2, Step: o.step}
-	for i, p := range o.parameters {
-		if err := o.device.AdamATan2(p.Value, p.Gradient, o.moments[i].m, o.moments[i].v, h); err != nil {
-			return fmt.Errorf("update %s: %w", p.Name, err)
-		}
-	}
-	return nil
+	return o.device.AdamATan2(o.parameters, o.Next(learningRate))
 }
+
+// Next counts a step that the device makes by itself, and returns the scalars of its update.
+func (o *DeviceAdamATan2) Next(learningRate float64) device.AdamATan2Step {
+	o.step++
+	return device.AdamATan2Step{
+		LearningRate: learningRate, WeightDecay: o.hyper.WeightDecay, Beta1: o.hyper.Beta1, Beta2: o.hyper.Beta2, Step: o.step,
+	}
+}
+
+// Dense lists what is updated.
+func (o *DeviceAdamATan2) Dense() []device.Dense { return o.parameters }
 
 // AdamATan2State is everything that a checkpoint keeps of the optimizer. Moments are keyed by "m." or "v." and the
 // parameter's name.
@@ -75,10 +76,10 @@ type AdamATan2State struct {
 // Each calls do with the key and the array of every moment.
 func (o *DeviceAdamATan2) Each(do func(key string, a device.Array) error) error {
 	for i, p := range o.parameters {
-		if err := do("m."+p.Name, o.moments[i].m); err != nil {
+		if err := do("m."+o.names[i], p.M); err != nil {
 			return err
 		}
-		if err := do("v."+p.Name, o.moments[i].v); err != nil {
+		if err := do("v."+o.names[i], p.V); err != nil {
 			return err
 		}
 	}

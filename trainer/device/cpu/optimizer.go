@@ -32,16 +32,25 @@ func (u *adamUpdate) run(k *C.hrm_kernels, first, end int) {
 	C.call_adam(k, C.long(first), C.long(end-first), u.p.floats(), u.gradient.floats(), u.m.floats(), u.v.floats(), u.step)
 }
 
-// AdamATan2 updates p in place, the elements shared out over the threads.
-func (d *Device) AdamATan2(p, gradient, m, v device.Array, h device.AdamATan2Step) error {
+// AdamATan2 updates parameter after parameter, the elements of each shared out over the threads.
+func (d *Device) AdamATan2(parameters []device.Dense, h device.AdamATan2Step) error {
 	if h.Step < 1 {
 		return fmt.Errorf("adam-atan2: step %d, but steps count from 1", h.Step)
 	}
+	for i := range parameters {
+		if err := d.adamATan2(&parameters[i], h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Device) adamATan2(p *device.Dense, h device.AdamATan2Step) error {
 	var all [4]*array
-	for i, x := range [4]device.Array{p, gradient, m, v} {
+	for i, x := range [4]device.Array{p.Value, p.Gradient, p.M, p.V} {
 		a, ok := x.(*array)
-		if !ok || a.dtype != device.Float32 || a.n < p.Len() {
-			return fmt.Errorf("adam-atan2: array %d of p, gradient, m, v: want %d elements of F32 on this device", i, p.Len())
+		if !ok || a.dtype != device.Float32 || a.n < p.Value.Len() {
+			return fmt.Errorf("adam-atan2: array %d of value, gradient, m, v: want %d elements of F32 on this device", i, p.Value.Len())
 		}
 		all[i] = a
 	}

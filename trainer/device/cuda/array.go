@@ -17,9 +17,8 @@ type array struct {
 	n     int
 	// version counts the changes; the copy was made at copied.
 	version, copied uint64
-	// round makes the copy, adam updates the array; nil before they are first used.
+	// round makes the copy; nil before there is one.
 	round *launch
-	adam  *adam
 }
 
 // holding is the memory of an array. It is freed when the array has been collected.
@@ -27,8 +26,6 @@ type holding struct {
 	data *block
 	// copy has the numbers in bfloat16, as products read them; nil if none does.
 	copy *block
-	// tables are what the array's launches read.
-	tables []*block
 }
 
 // NewArray allocates n zeroed elements.
@@ -51,7 +48,7 @@ func (d *Device) NewArray(t device.DType, n int) (device.Array, error) {
 }
 
 func (m *memory) releaseHolding(h *holding) {
-	m.release(append([]*block{h.data, h.copy}, h.tables...)...)
+	m.release(h.data, h.copy)
 }
 
 func (a *array) DType() device.DType { return a.dtype }

@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"unsafe"
@@ -76,8 +77,9 @@ type Device struct {
 	functions map[string]*function
 	tables    map[string]*block
 	products  map[binding.Shape]*binding.Product
-	// executables are those that are not closed.
+	// executables and steppers are those that are not closed.
 	executables map[*executable]struct{}
+	steppers    map[*stepper]struct{}
 }
 
 var _ device.Device = (*Device)(nil)
@@ -90,7 +92,7 @@ func New(o Options) (*Device, error) {
 	}
 	d := &Device{
 		options: o, info: info, driver: l.driver, blas: l.blas, thread: newThread(),
-		modules: map[string]binding.Module{}, functions: map[string]*function{}, tables: map[string]*block{}, products: map[binding.Shape]*binding.Product{}, executables: map[*executable]struct{}{},
+		modules: map[string]binding.Module{}, functions: map[string]*function{}, tables: map[string]*block{}, products: map[binding.Shape]*binding.Product{}, executables: map[*executable]struct{}{}, steppers: map[*stepper]struct{}{},
 	}
 	d.compiler = newCompiler(l.nvrtc, info, &d.options)
 	d.memory = newMemory(d)
@@ -161,6 +163,9 @@ func (d *Device) Close() error {
 // stop undoes all, on the thread. What cannot be undone does not keep the rest from it.
 func (d *Device) stop() error {
 	var all []error
+	for s := range d.steppers {
+		all = append(all, s.free())
+	}
 	for x := range d.executables {
 		all = append(all, x.free())
 	}
@@ -225,14 +230,18 @@ func (d *Device) download(dst []byte, from binding.Pointer) error {
 	return nil
 }
 
+// clearFault forgets what kernels have reported, on the thread.
+func (d *Device) clearFault() error {
+	return d.driver.MemsetD8Async(d.fault.at, 0, d.fault.bytes, d.stream)
+}
+
 // takeFault returns what kernels have reported since the last call, on the thread.
 func (d *Device) takeFault() error {
 	var word [4]byte
 	if err := d.download(word[:], d.fault.at); err != nil {
 		return err
 	}
-	bits := uint32(word[0]) | uint32(word[1])<<8 | uint32(word[2])<<16 | uint32(word[3])<<24
-	return kernel.FaultError(bits)
+	return kernel.FaultError(binary.LittleEndian.Uint32(word[:]))
 }
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }

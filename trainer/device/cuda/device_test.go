@@ -285,11 +285,12 @@ func TestAdamATan2_writesTheCopyThatProductsRead(t *testing.T) {
 	bound := arrays(t, d, p, 1)
 	gradient, m, v := arrays(t, d, p, 1)["w"], arrays(t, d, p, 1)["w"], arrays(t, d, p, 1)["w"]
 	step := device.AdamATan2Step{LearningRate: 0.25, Beta1: 0.9, Beta2: 0.95, Step: 1}
+	weights := []device.Dense{{Value: bound["w"], Gradient: gradient, M: m, V: v}}
 	for range 3 {
 		if err := x.Run(context.Background(), 1, bound); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.AdamATan2(bound["w"], gradient, m, v, step); err != nil {
+		if err := d.AdamATan2(weights, step); err != nil {
 			t.Fatal(err)
 		}
 		step.Step++

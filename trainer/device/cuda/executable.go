@@ -99,14 +99,12 @@ func (x *executable) run(rows int) error {
 	if err := d.memory.collect(); err != nil {
 		return err
 	}
-	p, err := x.plan(rows)
+	p, err := x.prepared(rows)
 	if err != nil {
 		return err
 	}
-	for _, w := range x.weights {
-		if err := x.bound[w].refreshCopy(); err != nil {
-			return err
-		}
+	if err := d.clearFault(); err != nil {
+		return err
 	}
 	if d.options.Profile {
 		err = x.runMeasured(p)
@@ -116,12 +114,31 @@ func (x *executable) run(rows int) error {
 	if err != nil {
 		return err
 	}
+	x.changed()
+	return d.takeFault()
+}
+
+// prepared returns a plan of a run, with copies of all weights that are as the weights are, on the thread.
+func (x *executable) prepared(rows int) (*plan, error) {
+	p, err := x.plan(rows)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range x.weights {
+		if err := x.bound[w].refreshCopy(); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// changed notes that a run has changed the arrays that it writes.
+func (x *executable) changed() {
 	for i := range x.program.Values {
 		if r := x.program.Values[i].Role; r == device.Output || r == device.Gradient {
 			x.bound[i].version++
 		}
 	}
-	return d.takeFault()
 }
 
 // plan finds the plan of a run, or makes one, on the thread.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
@@ -17,56 +18,145 @@ const (
 )
 
 // optimizer is the memory of the optimizers' kernels: the scalars of both, of which adamNow and signNow are the contents,
-// and the rows and gradients of SignSGD.
+// and the rows and gradients of SignSGD; update is AdamATan2 of the list that was updated last.
 type optimizer struct {
 	adam, sign       *block
 	adamNow, signNow []byte
 	ids, gradients   *block
+	update           *denseUpdate
 }
 
-// adam is the launch that updates an array, and what it was made for.
-type adam struct {
-	gradient, m, v *array
-	copy           *block
-	launch         *launch
+// denseUpdate is one launch of AdamATan2 over a list of parameters.
+type denseUpdate struct {
+	list []dense
+	// copies are the bfloat16 copies that it writes, nil for parameters that have none.
+	copies []*block
+	launch *launch
+	tables []*block
 }
 
-// AdamATan2 updates p in place, and the bfloat16 copy that products read.
-func (d *Device) AdamATan2(p, gradient, m, v device.Array, h device.AdamATan2Step) error {
+// dense is a parameter with its gradient and its moments.
+type dense struct{ value, gradient, m, v *array }
+
+// AdamATan2 updates all parameters by one launch, and the bfloat16 copies that products read.
+func (d *Device) AdamATan2(parameters []device.Dense, h device.AdamATan2Step) error {
 	scalars, err := kernel.AdamScalars(h)
 	if err != nil {
 		return err
 	}
-	var all [4]*array
-	for i, x := range [4]device.Array{p, gradient, m, v} {
-		a, ok := d.owned(x)
-		if !ok || a.dtype != device.Float32 || a.n < p.Len() {
-			return fmt.Errorf("adam-atan2: array %d of p, gradient, m, v: want %d elements of F32 on this device", i, p.Len())
-		}
-		all[i] = a
-	}
-	if p.Len() == 0 {
-		return nil
+	list, err := d.dense(parameters)
+	if err != nil || len(list) == 0 {
+		return err
 	}
 	err = d.thread.do(func() error {
-		if err := d.setScalars(d.optimizer.adam, &d.optimizer.adamNow, scalars); err != nil {
+		o := &d.optimizer
+		if err := d.setScalars(o.adam, &o.adamNow, scalars); err != nil {
 			return err
 		}
-		if err := all[0].prepareAdam(all[1], all[2], all[3]); err != nil {
-			return err
+		if !o.update.is(list) {
+			old := o.update
+			o.update = nil
+			update, err := d.newDenseUpdate(list, o.adam.at, d.one.at)
+			if err = errors.Join(err, old.free(d)); err != nil {
+				return err
+			}
+			o.update = update
 		}
-		return d.run(all[0].adam.launch)
+		return d.run(o.update.launch)
 	})
 	if err != nil {
 		return fmt.Errorf("adam-atan2: %w", err)
 	}
-	for _, i := range [...]int{0, 2, 3} {
-		all[i].version++
-	}
-	if all[0].copy != nil {
-		all[0].copied = all[0].version
-	}
+	d.optimizer.update.done()
 	return nil
+}
+
+// dense returns the arrays of parameters, but for empty ones.
+func (d *Device) dense(parameters []device.Dense) ([]dense, error) {
+	list := make([]dense, 0, len(parameters))
+	for n, p := range parameters {
+		var all [4]*array
+		for i, x := range [4]device.Array{p.Value, p.Gradient, p.M, p.V} {
+			a, ok := d.owned(x)
+			if !ok || a.dtype != device.Float32 || a.n < p.Value.Len() {
+				return nil, fmt.Errorf("adam-atan2: parameter %d: array %d of value, gradient, m, v: want %d elements of F32 on this device", n, i, p.Value.Len())
+			}
+			all[i] = a
+		}
+		if p.Value.Len() > 0 {
+			list = append(list, dense{all[0], all[1], all[2], all[3]})
+		}
+	}
+	return list, nil
+}
+
+// newDenseUpdate prepares an update with scalars as kernel.AdamScalars has them that does nothing while finite is 0, on the
+// thread.
+func (d *Device) newDenseUpdate(list []dense, scalars, finite binding.Pointer) (*denseUpdate, error) {
+	u := &denseUpdate{list: list}
+	buffers := []binding.Pointer{scalars, finite}
+	tensors := make([]kernel.Tensor, len(list))
+	for i, p := range list {
+		at := len(buffers)
+		tensors[i] = kernel.Tensor{P: at, G: at + 1, M: at + 2, V: at + 3, Copy: -1, N: p.value.n}
+		buffers = append(buffers, p.value.data.at, p.gradient.data.at, p.m.data.at, p.v.data.at)
+		u.copies = append(u.copies, p.value.copy)
+		if p.value.copy != nil {
+			tensors[i].Copy = len(buffers)
+			buffers = append(buffers, p.value.copy.at)
+		}
+	}
+	work, err := kernel.AdamATan2("", tensors, 0, 1)
+	if err != nil {
+		return nil, err
+	}
+	where := places{buffer: func(i int) binding.Pointer { return buffers[i] }}
+	where.table = func(t *kernel.Table) (binding.Pointer, error) {
+		raw := bytes.Clone(t.Bytes)
+		for _, place := range t.Pointers {
+			putPointer(raw[place.At:], where.buffer(place.Buffer))
+		}
+		b, err := d.memory.upload(raw)
+		if err != nil {
+			return 0, err
+		}
+		u.tables = append(u.tables, b)
+		return b.at, nil
+	}
+	if u.launch, err = d.prepare(&work.Launches[0], where); err != nil {
+		return nil, errors.Join(err, u.free(d))
+	}
+	return u, nil
+}
+
+// is says whether the launch is of this list, and writes the copies that there are now.
+func (u *denseUpdate) is(list []dense) bool {
+	return u != nil && slices.Equal(u.list, list) &&
+		slices.EqualFunc(u.list, u.copies, func(p dense, copy *block) bool { return p.value.copy == copy })
+}
+
+// done notes that the launch has changed arrays.
+func (u *denseUpdate) done() {
+	for _, p := range u.list {
+		for _, a := range [...]*array{p.value, p.m, p.v} {
+			a.version++
+		}
+		if p.value.copy != nil {
+			p.value.copied = p.value.version
+		}
+	}
+}
+
+// free frees the launch's tables, on the thread; nil has none.
+func (u *denseUpdate) free(d *Device) error {
+	if u == nil {
+		return nil
+	}
+	var all []error
+	for _, t := range u.tables {
+		all = append(all, d.memory.free(t))
+	}
+	return errors.Join(all...)
 }
 
 // setScalars uploads scalars unless they are there already, on the thread.
@@ -79,52 +169,6 @@ func (d *Device) setScalars(to *block, now *[]byte, scalars []byte) error {
 		return err
 	}
 	*now = scalars
-	return nil
-}
-
-// prepareAdam makes the launch that updates the array, unless it is there, on the thread.
-func (a *array) prepareAdam(gradient, m, v *array) error {
-	if now := a.adam; now != nil && now.gradient == gradient && now.m == m && now.v == v && now.copy == a.copy {
-		return nil
-	}
-	d := a.device
-	// The buffers: p, g, m, v, the scalars, whether to update, and the copy.
-	buffers := []binding.Pointer{a.data.at, gradient.data.at, m.data.at, v.data.at, d.optimizer.adam.at, d.one.at}
-	tensor := kernel.Tensor{P: 0, G: 1, M: 2, V: 3, Copy: -1, N: a.n}
-	if a.copy != nil {
-		tensor.Copy = len(buffers)
-		buffers = append(buffers, a.copy.at)
-	}
-	work, err := kernel.AdamATan2("", []kernel.Tensor{tensor}, 4, 5)
-	if err != nil {
-		return err
-	}
-	var all []error
-	for _, t := range a.tables {
-		all = append(all, d.memory.free(t))
-	}
-	a.adam, a.tables = nil, nil
-	if err := errors.Join(all...); err != nil {
-		return err
-	}
-	p := places{buffer: func(i int) binding.Pointer { return buffers[i] }}
-	p.table = func(t *kernel.Table) (binding.Pointer, error) {
-		raw := bytes.Clone(t.Bytes)
-		for _, place := range t.Pointers {
-			putPointer(raw[place.At:], p.buffer(place.Buffer))
-		}
-		b, err := d.memory.upload(raw)
-		if err != nil {
-			return 0, err
-		}
-		a.tables = append(a.tables, b)
-		return b.at, nil
-	}
-	l, err := d.prepare(&work.Launches[0], p)
-	if err != nil {
-		return err
-	}
-	a.adam = &adam{gradient, m, v, a.copy, l}
 	return nil
 }
 

@@ -22,9 +22,7 @@ type plan struct {
 	scratch, size int
 	generation    int
 	steps         []step
-	// runs counts the runs; the first warms up, the second is captured.
-	runs  int
-	graph binding.GraphExec
+	repeated
 }
 
 // step is what an instruction launches.
@@ -39,6 +37,7 @@ type step struct {
 // newPlan places everything and prepares all launches, on the thread.
 func newPlan(x *executable, rows int) (*plan, error) {
 	p := &plan{executable: x, rows: rows, arrays: slices.Clone(x.bound), shadow: map[int]int{}, steps: make([]step, len(x.program.Instructions))}
+	p.repeated = repeated{device: x.device, name: "program " + x.program.Name, launch: p.launchAll}
 	works := make([]kernel.Work, len(p.steps))
 	scratch := 0
 	for i := range x.program.Instructions {
@@ -164,13 +163,10 @@ func (p *plan) prepareProduct(ins *device.Instruction, s *step) (err error) {
 	return err
 }
 
-// begin prepares the memory of a run: no fault, inputs in their shadows, gradients of zero.
+// begin prepares the memory of a run: inputs in their shadows, gradients of zero.
 func (p *plan) begin() error {
 	x := p.executable
 	d := x.device
-	if err := d.driver.MemsetD8Async(d.fault.at, 0, d.fault.bytes, d.stream); err != nil {
-		return err
-	}
 	for i := range x.program.Values {
 		v := &x.program.Values[i]
 		bytes := count(v, p.rows) * v.DType.Size()
@@ -206,8 +202,8 @@ func (p *plan) step(i int) error {
 	return nil
 }
 
-// launch adds all instructions to the stream.
-func (p *plan) launch() error {
+// launchAll adds all instructions to the stream.
+func (p *plan) launchAll() error {
 	if err := p.begin(); err != nil {
 		return err
 	}
@@ -217,48 +213,4 @@ func (p *plan) launch() error {
 		}
 	}
 	return nil
-}
-
-// run adds the program to the stream: as launches the first time, in which libraries load what they need, then as a graph.
-func (p *plan) run() error {
-	d := p.executable.device
-	if p.runs++; p.runs == 2 {
-		if err := p.capture(); err != nil {
-			d.options.note("program %s is launched piece by piece, which costs time: %v", p.executable.program.Name, err)
-		}
-	}
-	if p.graph != 0 {
-		return d.driver.GraphLaunch(p.graph, d.stream)
-	}
-	return p.launch()
-}
-
-// capture makes a graph of the launches.
-func (p *plan) capture() error {
-	d := p.executable.device
-	if err := d.driver.StreamBeginCapture(d.stream); err != nil {
-		return err
-	}
-	launchErr := p.launch()
-	// A capture must end, whatever it has come to.
-	g, err := d.driver.StreamEndCapture(d.stream)
-	if err = errors.Join(launchErr, err); err == nil {
-		p.graph, err = d.driver.GraphInstantiate(g)
-	}
-	if g != 0 {
-		if destroyed := d.driver.GraphDestroy(g); destroyed != nil {
-			err = errors.Join(err, destroyed, p.free())
-		}
-	}
-	return err
-}
-
-// free frees the graph.
-func (p *plan) free() error {
-	if p.graph == 0 {
-		return nil
-	}
-	g := p.graph
-	p.graph = 0
-	return p.executable.device.driver.GraphExecDestroy(g)
 }

@@ -3,6 +3,7 @@ package cuda_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -90,11 +91,16 @@ func train(d device.Device, m *model.Model, steps int) (windows []loop.Window, w
 	if err != nil {
 		return nil, nil, err
 	}
+	defer func() { err = errors.Join(err, t.Close()) }()
 	for range steps {
 		if err := t.Step(context.Background()); err != nil {
 			return nil, nil, err
 		}
-		windows = append(windows, t.TakeWindow())
+		w, err := t.TakeWindow()
+		if err != nil {
+			return nil, nil, err
+		}
+		windows = append(windows, w)
 	}
 	weights, err = n.Weights()
 	return windows, weights, err

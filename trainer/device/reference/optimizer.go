@@ -9,13 +9,22 @@ import (
 
 // AdamATan2 computes p *= 1-lr*decay; m = β1 m + (1-β1) g; v = β2 v + (1-β2) g²;
 // p -= lr/(1-β1^t) * atan2(m, sqrt(v)/sqrt(1-β2^t)).
-func (*Device) AdamATan2(p, gradient, m, v device.Array, h device.AdamATan2Step) error {
+func (*Device) AdamATan2(parameters []device.Dense, h device.AdamATan2Step) error {
 	if h.Step < 1 {
 		return fmt.Errorf("adam-atan2: step %d, but steps count from 1", h.Step)
 	}
+	for _, p := range parameters {
+		if err := adamATan2(p, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func adamATan2(p device.Dense, h device.AdamATan2Step) error {
 	var all [4][]float32
-	for i, a := range []device.Array{p, gradient, m, v} {
-		x, err := device.ReadFloats(a, 0, p.Len())
+	for i, a := range []device.Array{p.Value, p.Gradient, p.M, p.V} {
+		x, err := device.ReadFloats(a, 0, p.Value.Len())
 		if err != nil {
 			return fmt.Errorf("adam-atan2: read array %d of p, gradient, m, v: %w", i, err)
 		}
@@ -31,7 +40,7 @@ func (*Device) AdamATan2(p, gradient, m, v device.Array, h device.AdamATan2Step)
 		x := float64(ps[i]) * (1 - h.LearningRate*h.WeightDecay)
 		ps[i] = float32(x - stepSize*math.Atan2(float64(ms[i]), math.Sqrt(float64(vs[i]))/correction))
 	}
-	for i, a := range []device.Array{p, m, v} {
+	for i, a := range []device.Array{p.Value, p.M, p.V} {
 		if err := device.WriteFloats(a, 0, [][]float32{ps, ms, vs}[i]); err != nil {
 			return fmt.Errorf("adam-atan2: write array %d of p, m, v: %w", i, err)
 		}

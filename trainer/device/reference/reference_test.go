@@ -376,7 +376,7 @@ func TestAdamATan2EqualsNumbersByHand(t *testing.T) {
 		_ = device.WriteFloats(a[i], 0, []float32{x})
 	}
 	h := device.AdamATan2Step{LearningRate: 0.1, WeightDecay: 0.5, Beta1: 0.9, Beta2: 0.95, Step: 1}
-	if err := d.AdamATan2(a[0], a[1], a[2], a[3], h); err != nil {
+	if err := d.AdamATan2([]device.Dense{{Value: a[0], Gradient: a[1], M: a[2], V: a[3]}}, h); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []float32{float32(0.95 - math.Atan2(0.2, 2)), 2, 0.2, 0.2} {
@@ -385,7 +385,7 @@ func TestAdamATan2EqualsNumbersByHand(t *testing.T) {
 		}
 	}
 	h.Step = 0
-	if err := d.AdamATan2(a[0], a[1], a[2], a[3], h); err == nil {
+	if err := d.AdamATan2([]device.Dense{{Value: a[0], Gradient: a[1], M: a[2], V: a[3]}}, h); err == nil {
 		t.Error("step 0 is no error")
 	}
 }

@@ -56,7 +56,7 @@ type Driver struct {
 	init, driverGetVersion, deviceGetCount, deviceGet, deviceGetName, deviceTotalMem, deviceGetAttribute,
 	primaryCtxRetain, primaryCtxRelease, ctxSetCurrent, memGetInfo, memAlloc, memFree, memAllocHost, memFreeHost,
 	memcpyHtoDAsync, memcpyDtoHAsync, memcpyDtoDAsync, memsetD8Async, streamCreate, streamDestroy, streamSynchronize,
-	eventCreate, eventDestroy, eventRecord, eventElapsedTime, moduleLoadData, moduleUnload, moduleGetFunction,
+	eventCreate, eventDestroy, eventRecord, eventSynchronize, eventElapsedTime, streamWaitEvent, moduleLoadData, moduleUnload, moduleGetFunction,
 	funcSetAttribute, launchKernel, streamBeginCapture, streamEndCapture, graphInstantiate, graphLaunch, graphExecDestroy,
 	graphDestroy, getErrorName, getErrorString *function
 }
@@ -77,7 +77,7 @@ func OpenDriver(s Search) (*Driver, error) {
 		"cuMemAllocHost_v2": &d.memAllocHost, "cuMemFreeHost": &d.memFreeHost, "cuMemcpyHtoDAsync_v2": &d.memcpyHtoDAsync,
 		"cuMemcpyDtoHAsync_v2": &d.memcpyDtoHAsync, "cuMemcpyDtoDAsync_v2": &d.memcpyDtoDAsync, "cuMemsetD8Async": &d.memsetD8Async,
 		"cuStreamCreate": &d.streamCreate, "cuStreamDestroy_v2": &d.streamDestroy, "cuStreamSynchronize": &d.streamSynchronize,
-		"cuEventCreate": &d.eventCreate, "cuEventDestroy_v2": &d.eventDestroy, "cuEventRecord": &d.eventRecord, "cuEventElapsedTime": &d.eventElapsedTime,
+		"cuEventCreate": &d.eventCreate, "cuEventDestroy_v2": &d.eventDestroy, "cuEventRecord": &d.eventRecord, "cuEventSynchronize": &d.eventSynchronize, "cuStreamWaitEvent": &d.streamWaitEvent, "cuEventElapsedTime": &d.eventElapsedTime,
 		"cuModuleLoadData": &d.moduleLoadData, "cuModuleUnload": &d.moduleUnload, "cuModuleGetFunction": &d.moduleGetFunction,
 		"cuFuncSetAttribute": &d.funcSetAttribute, "cuLaunchKernel": &d.launchKernel, "cuStreamBeginCapture_v2": &d.streamBeginCapture,
 		"cuStreamEndCapture": &d.streamEndCapture, "cuGraphInstantiateWithFlags": &d.graphInstantiate, "cuGraphLaunch": &d.graphLaunch,
@@ -303,6 +303,16 @@ func (d *Driver) EventDestroy(e Event) error {
 // EventRecord notes the time when the stream comes to it.
 func (d *Driver) EventRecord(e Event, s Stream) error {
 	return d.check(d.eventRecord, d.eventRecord.call(uintptr(e), uintptr(s)))
+}
+
+// EventSynchronize waits until the stream has come to where the event was recorded last.
+func (d *Driver) EventSynchronize(e Event) error {
+	return d.check(d.eventSynchronize, d.eventSynchronize.call(uintptr(e)))
+}
+
+// StreamWaitEvent lets what is added to a stream from now on wait for where the event was recorded last.
+func (d *Driver) StreamWaitEvent(s Stream, e Event) error {
+	return d.check(d.streamWaitEvent, d.streamWaitEvent.call(uintptr(s), uintptr(e), 0))
 }
 
 // EventElapsedTime returns the milliseconds between two events that have happened.

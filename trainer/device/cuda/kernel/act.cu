@@ -1,18 +1,19 @@
-// The bookkeeping of adaptive computation time between segments, for `rows` rows of a batch. The device does not launch these yet:
-// the training loop decides on the host. The host's part is to keep a
-// new batch ready in fresh*; everything that depends on a segment's outcome stays on the device.
+// The bookkeeping of adaptive computation time between segments, for `rows` rows of a batch. The host's part is to keep a new
+// batch ready in fresh*; everything that depends on a segment's outcome stays on the device.
 //
 // act_admit:  rows that have halted take the new batch's example and zero steps; every row counts the coming segment;
 //             last = steps >= maxSteps; puzzle = table[puzzles].
-// act_finite: finite = no loss is NaN or infinite.
+// act_finite: finite = finite and no loss is NaN or infinite.
 // act_halt:   halted = maxSteps <= 1, or (steps >= maxSteps or q_halt > q_continue) and steps >= minimum, where minimum is
-//             uniform in {2..maxSteps} with probability exploration, else 0; then sums of the metrics. Nothing if not finite.
+//             uniform in {2..maxSteps} with probability exploration, else 0, and maxSteps if segments are fixed; then sums of the
+//             metrics. Nothing if not finite.
 //
 // tokens, labels and freshTokens, freshLabels [rows,S]; puzzles, freshPuzzles, steps, halted, last [rows]; puzzle [rows,dim];
 // table [size,dim]; loss [rows]; lossQ, q, stats [rows,2]; sums [9].
 #include "common.cuh"
 
-// The random numbers of a row in a step: Philox4x32-10 (Salmon et al. 2011) of the counter (step, row) under the seed.
+// The random numbers of a row in a step: Philox4x32-10 (Salmon et al. 2011) of the counter (step, row) under the seed, as in
+// trainer/model.
 struct Random {
   u32 x[4];
 };
@@ -73,7 +74,7 @@ KERNEL void act_finite(const float *loss, const float *lossQ, int *finite, int r
     bad += !(fabs(sum) < 1e300);
   }
   bad = block_sum(bad, (int *)shared_memory());
-  if (threadIdx.x == 0) *finite = bad == 0;
+  if (threadIdx.x == 0 && bad) *finite = 0;
 }
 
 constexpr int SUMS = 9;
@@ -83,14 +84,14 @@ constexpr int SUMS = 9;
 // that have halted and have labels: their number, accuracy, exactness, accuracy of q_halt, steps. Shared memory [blockDim.x,SUMS] doubles.
 KERNEL void act_halt(const float *loss, const float *lossQ, const float *q, const float *stats, const int *steps, int *halted,
                      double *sums, const int *finite, const i64 *step, u64 seed, double exploration, int rows, int first,
-                     int maxSteps) {
+                     int maxSteps, int fixed) {
   if (!*finite) return;
   double *terms = (double *)shared_memory();
   double sum = threadIdx.x < SUMS ? sums[threadIdx.x] : 0;
   for (int from = 0; from < rows; from += blockDim.x) {
     int row = from + threadIdx.x, n = rows - from < (int)blockDim.x ? rows - from : (int)blockDim.x;
     if (row < rows) {
-      int minimum = exploration_minimum(seed, *step, first + row, maxSteps, exploration);
+      int minimum = fixed ? maxSteps : exploration_minimum(seed, *step, first + row, maxSteps, exploration);
       bool halts = maxSteps <= 1 || ((steps[row] >= maxSteps || q[2 * row] > q[2 * row + 1]) && steps[row] >= minimum);
       halted[row] = halts;
       float correct = stats[2 * row], labelled = stats[2 * row + 1];

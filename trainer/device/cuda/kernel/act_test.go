@@ -44,7 +44,7 @@ func newAct(s kernel.ActSizes, step int64) *act {
 		Tokens: ints(tokens, 11), Labels: ints(tokens, 11), Puzzles: ints(s.Rows, s.PuzzleRows),
 		Steps: ints(s.Rows, s.MaxSegments), Halted: ints(s.Rows, 2), Last: ints(s.Rows, 2),
 		Table: reals(s.PuzzleRows * s.PuzzleDim), Puzzle: reals(s.Rows * s.PuzzleDim),
-		LossLM: reals(s.Rows), LossQ: reals(2 * s.Rows), Q: reals(2 * s.Rows), Sums: add(make([]byte, 9*8)), Finite: ints(1, 1),
+		LossLM: reals(s.Rows), LossQ: reals(2 * s.Rows), Q: reals(2 * s.Rows), Sums: add(make([]byte, 9*8)), Finite: add(raw(int32(1))),
 		StepCount: add(binary.LittleEndian.AppendUint64(nil, uint64(step))),
 	}
 	stats := make([]float32, 2*s.Rows)
@@ -80,12 +80,14 @@ func (a *act) floats(t *testing.T, buffer int) []float32 {
 	return floats(t, device.Float32, a.memory[buffer])
 }
 
-// actSizes are a batch larger than a block, one of a single row, one without puzzle embeddings, and training with a single segment.
+// actSizes are a batch larger than a block, one of a single row, one without puzzle embeddings, training with a single segment
+// and one with fixed segments.
 var actSizes = []kernel.ActSizes{
 	{Rows: 300, First: 5, SeqLen: 3, PuzzleDim: 7, PuzzleRows: 4, MaxSegments: 16, Exploration: 0.5, Seed: 1<<40 + 3},
 	{Rows: 1, SeqLen: 5, PuzzleDim: 2, PuzzleRows: 1, MaxSegments: 2, Exploration: 1, Seed: 2},
 	{Rows: 4, SeqLen: 2, PuzzleRows: 1, MaxSegments: 3, Exploration: 0, Seed: 4},
 	{Rows: 9, SeqLen: 2, PuzzleDim: 1, PuzzleRows: 2, MaxSegments: 1, Exploration: 0.1, Seed: 3},
+	{Rows: 40, SeqLen: 2, PuzzleDim: 1, PuzzleRows: 2, MaxSegments: 3, Exploration: 0.5, Seed: 3, Fixed: true},
 }
 
 func TestActAdmit_givesHaltedRowsTheNewBatch(t *testing.T) {
@@ -132,8 +134,10 @@ func TestActHalt_decidesAndSumsAsTheLoopDoes(t *testing.T) {
 		lm, lossQ, q, stats, steps := a.floats(t, b.LossLM), a.floats(t, b.LossQ), a.floats(t, b.Q), a.floats(t, b.Stats), a.ints(t, b.Steps)
 		halted, sums := make([]int32, s.Rows), make([]float64, 9)
 		for i := range s.Rows {
-			uniform, draw := kernel.Exploration(s.Seed, step, s.First+i, s.MaxSegments)
-			minimum := model.ExplorationMinimum(uniform, draw, s.Exploration)
+			minimum := model.ExplorationMinimum(s.Seed, step, s.First+i, int32(s.MaxSegments), s.Exploration)
+			if s.Fixed {
+				minimum = int32(s.MaxSegments)
+			}
 			halts := model.Halted(steps[i], int32(s.MaxSegments), q[2*i], q[2*i+1], minimum)
 			correct, labelled := stats[2*i], stats[2*i+1]
 			exact, terms := correct == labelled, []float64{1, float64(lm[i]), float64(lossQ[2*i]), float64(lossQ[2*i+1])}
@@ -177,13 +181,10 @@ func TestActHalt_changesNothingAfterALossThatIsNotFinite(t *testing.T) {
 		if a.ints(t, a.buffers.Finite)[0] != 0 || !slices.Equal(before, a.ints(t, a.buffers.Halted)) || slices.ContainsFunc(a.memory[a.buffers.Sums], func(b byte) bool { return b != 0 }) {
 			t.Errorf("a loss of %v counts as finite", loss)
 		}
-	}
-}
-
-// The numbers are those that the authors of Philox publish for a counter and a key of zeros: 6627e8d5 e169c58d.
-func TestExploration_isPhilox(t *testing.T) {
-	uniform, draw := kernel.Exploration(0, 0, 0, 16)
-	if uniform != float64(0x6627e8d5)/(1<<32) || draw != 0xe169c58d*15>>32 {
-		t.Errorf("drew %v and %d", uniform, draw)
+		copy(a.memory[a.buffers.LossQ][8*299:], raw(float32(1)))
+		a.do(t, kernel.ActFinite)
+		if a.ints(t, a.buffers.Finite)[0] != 0 {
+			t.Errorf("a loss of %v is forgotten by the next step", loss)
+		}
 	}
 }

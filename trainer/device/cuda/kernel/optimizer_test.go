@@ -79,7 +79,7 @@ func TestAdamATan2_updatesAllTensorsAsTheReferenceDoes(t *testing.T) {
 	got, want := run(t, buffers, work), clone(buffers)
 	for _, tensor := range tensors {
 		array := func(i int) device.Array { return device.HostArrayOver(device.Float32, want[i]) }
-		if err := reference.New().AdamATan2(array(tensor.P), array(tensor.G), array(tensor.M), array(tensor.V), h); err != nil {
+		if err := reference.New().AdamATan2([]device.Dense{{Value: array(tensor.P), Gradient: array(tensor.G), M: array(tensor.M), V: array(tensor.V)}}, h); err != nil {
 			t.Fatal(err)
 		}
 		for name, i := range map[string]int{"p": tensor.P, "m": tensor.M, "v": tensor.V} {

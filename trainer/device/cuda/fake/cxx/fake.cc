@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstdarg>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -37,14 +38,17 @@ typedef std::function<void()> Work;
 typedef uint64_t u64;
 
 struct Stream {
-  std::vector<Work> queue, captured;
+  std::deque<Work> queue;
+  std::vector<Work> captured;
   bool capturing = false;
 };
 struct Graph {
   std::vector<Work> nodes;
 };
 struct Event {
-  bool happened = false;
+  // recorded counts the records, happened is the latest that the stream has come to.
+  long recorded = 0, happened = 0;
+  Stream *stream = nullptr;
   std::chrono::steady_clock::time_point at;
 };
 struct Module {
@@ -166,9 +170,20 @@ bool is_pinned(const void *p, u64 bytes) {
 }
 
 void drain(Stream *s) {
-  std::vector<Work> queue;
-  queue.swap(s->queue);
-  for (Work &w : queue) w();
+  while (!s->queue.empty()) {
+    Work w = std::move(s->queue.front());
+    s->queue.pop_front();
+    w();
+  }
+}
+
+// reach does what is queued before an event was recorded for the n-th time.
+void reach(Event *e, long n) {
+  while (e->happened < n && !e->stream->queue.empty()) {
+    Work w = std::move(e->stream->queue.front());
+    e->stream->queue.pop_front();
+    w();
+  }
 }
 
 void drain_all() {
@@ -176,7 +191,10 @@ void drain_all() {
     if (h.second == "stream") drain((Stream *)h.first);
 }
 
-void add(Stream *s, Work w) { (s->capturing ? s->captured : s->queue).push_back(std::move(w)); }
+void add(Stream *s, Work w) {
+  if (s->capturing) s->captured.push_back(std::move(w));
+  else s->queue.push_back(std::move(w));
+}
 
 // not_capturing refuses what CUDA does not do while any stream is captured.
 bool not_capturing(const char *function) {
@@ -338,15 +356,32 @@ API int cuEventRecord(void *event, void *stream) {
   STREAM(stream);
   Event *e = alive<Event>(event, "event", __func__);
   if (!e) return INVALID_HANDLE;
-  e->happened = false;
-  add(s, [=] { e->at = std::chrono::steady_clock::now(), e->happened = true; });
+  long n = ++e->recorded;
+  e->stream = s;
+  add(s, [=] { e->at = std::chrono::steady_clock::now(), e->happened = n; });
+  return 0;
+}
+API int cuEventSynchronize(void *event) {
+  CALL(UNKNOWN); CONTEXT; NOT_CAPTURING;
+  Event *e = alive<Event>(event, "event", __func__);
+  if (!e) return INVALID_HANDLE;
+  reach(e, e->recorded);
+  return 0;
+}
+API int cuStreamWaitEvent(void *stream, void *event, unsigned) {
+  CALL(UNKNOWN); CONTEXT;
+  STREAM(stream);
+  Event *e = alive<Event>(event, "event", __func__);
+  if (!e) return INVALID_HANDLE;
+  long n = e->recorded;
+  add(s, [=] { reach(e, n); });
   return 0;
 }
 API int cuEventElapsedTime(float *ms, void *from, void *to) {
   CALL(UNKNOWN); CONTEXT;
   Event *a = alive<Event>(from, "event", __func__), *b = alive<Event>(to, "event", __func__);
   if (!a || !b) return INVALID_HANDLE;
-  if (!a->happened || !b->happened) return NOT_READY;
+  if (a->happened < a->recorded || b->happened < b->recorded) return NOT_READY;
   *ms = std::chrono::duration<float, std::milli>(b->at - a->at).count();
   return 0;
 }

@@ -1,0 +1,542 @@
+package cuda
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"unsafe"
+
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/kernel"
+)
+
+// Places in a stepper's memory of scalars and in that of results, in bytes.
+const (
+	adamAt      = 0
+	signAt      = 32
+	stepAt      = 48
+	scalarBytes = 56
+
+	sumsBytes   = 8 * len(device.StepSums{})
+	finiteAt    = sumsBytes
+	resultBytes = sumsBytes + 8
+	// faultAt is where the host receives the fault word behind the results.
+	faultAt = resultBytes
+)
+
+// stepsUnderWay is how many steps may be handed over before the host waits for the oldest: one that runs, one that waits, and
+// one whose examples are being copied.
+const stepsUnderWay = 3
+
+var _ device.StepDevice = (*Device)(nil)
+
+// stepper makes training steps without waiting for one of them: what a step decides stays on the GPU.
+//
+// Every step has a slot, whose pinned memory holds what the host hands over and what comes back. Examples are copied on a
+// stream of their own while the step before runs. The step itself, from the program to the optimizers, is one graph.
+type stepper struct {
+	device     *Device
+	steps      device.Steps
+	executable *executable
+	seqLen     int
+	arrays     stepArrays
+	parameters []dense
+
+	copies  binding.Stream
+	scalars *block
+	// last stands in for the input of that name where the program has none.
+	last *block
+	// results are the sums and whether all losses were finite.
+	results *block
+	slots   [stepsUnderWay]*slot
+	// next counts the steps that were handed over.
+	next int
+
+	// step is made for this plan and this update.
+	plan   *plan
+	update *denseUpdate
+	step   repeated
+	// tail is launched after the program and before the update, sign after it.
+	tail []*launch
+	sign *launch
+
+	heard []device.StepResult
+}
+
+// stepArrays are the arrays that the bookkeeping of a step reads and writes; table and those of puzzles' rows may be nil.
+type stepArrays struct {
+	tokens, labels, halted, last, puzzles, segments, lossLM, lossQ, q, stats, table, puzzle, puzzleGradient *array
+}
+
+// slot is the memory of a step under way.
+type slot struct {
+	// host is pinned: examples, then scalars, then what comes back.
+	host           unsafe.Pointer
+	scalars, reply int
+	// fresh are the examples on the GPU.
+	fresh          *block
+	uploaded, done binding.Event
+	// admit gives the examples to the rows that have halted.
+	admit *launch
+	busy  bool
+	step  int64
+}
+
+// NewStepper prepares training steps: kernels are compiled and memory is allocated here.
+func (d *Device) NewStepper(steps device.Steps) (device.Stepper, error) {
+	s := &stepper{device: d, steps: steps}
+	if err := s.take(); err != nil {
+		return nil, fmt.Errorf("training steps: %w", err)
+	}
+	err := d.thread.do(func() error {
+		if err := s.start(); err != nil {
+			return errors.Join(err, s.free())
+		}
+		d.steppers[s] = struct{}{}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("training steps: %w", err)
+	}
+	return s, nil
+}
+
+// take checks what the steps consist of.
+func (s *stepper) take() (err error) {
+	d, steps, ok := s.device, &s.steps, false
+	if s.executable, ok = steps.Program.(*executable); !ok || s.executable.device != d {
+		return errors.New("the program was compiled by another device")
+	}
+	if s.parameters, err = d.dense(steps.Parameters); err != nil {
+		return err
+	}
+	if tokens, ok := steps.Bindings["tokens"]; ok {
+		s.seqLen = tokens.Len() / steps.Rows
+	}
+	a, rows, dim := &s.arrays, steps.Rows, steps.TableDim
+	type want struct {
+		to      **array
+		name    string
+		x       device.Array
+		dtype   device.DType
+		n       int
+		skipped bool
+	}
+	list := []want{
+		{&a.puzzles, "puzzles", steps.Puzzles, device.Int32, rows, false}, {&a.segments, "segments", steps.Segments, device.Int32, rows, false},
+		{&a.table, "puzzle table", steps.Table, device.Float32, dim, dim == 0},
+	}
+	for _, b := range []want{
+		{&a.tokens, "tokens", nil, device.Int32, rows * s.seqLen, false}, {&a.labels, "labels", nil, device.Int32, rows * s.seqLen, false},
+		{&a.halted, "halted", nil, device.Int32, rows, false}, {&a.last, "last", nil, device.Int32, rows, steps.Bindings["last"] == nil},
+		{&a.lossLM, "loss.lm", nil, device.Float32, rows, false}, {&a.lossQ, "loss.q", nil, device.Float32, 2 * rows, false},
+		{&a.q, "q", nil, device.Float32, 2 * rows, false}, {&a.stats, "stats", nil, device.Float32, 2 * rows, false},
+		{&a.puzzle, "puzzle", nil, device.Float32, rows * dim, dim == 0}, {&a.puzzleGradient, "grad/puzzle", nil, device.Float32, rows * dim, dim == 0},
+	} {
+		b.x = steps.Bindings[b.name]
+		list = append(list, b)
+	}
+	for _, w := range list {
+		if w.skipped {
+			continue
+		}
+		if *w.to, ok = d.owned(w.x); !ok || (*w.to).dtype != w.dtype || (*w.to).n < w.n {
+			return fmt.Errorf("%s: want at least %d elements of %v on this device", w.name, w.n, w.dtype)
+		}
+	}
+	return nil
+}
+
+// start allocates and compiles, on the thread.
+func (s *stepper) start() (err error) {
+	d := s.device
+	if s.copies, err = d.driver.StreamCreate(); err != nil {
+		return err
+	}
+	if s.scalars, err = d.memory.allocate(scalarBytes); err != nil {
+		return err
+	}
+	if s.results, err = d.memory.allocate(resultBytes); err != nil {
+		return err
+	}
+	if s.last, err = d.memory.allocate(4 * s.steps.Rows); err != nil {
+		return err
+	}
+	if err := d.upload(s.results.at, encodeResults(device.StepSums{})); err != nil {
+		return err
+	}
+	if err := d.clearFault(); err != nil {
+		return err
+	}
+	for i := range s.slots {
+		s.slots[i] = &slot{}
+		if err := s.startSlot(s.slots[i]); err != nil {
+			return err
+		}
+	}
+	return s.prepareTail()
+}
+
+func (s *stepper) startSlot(to *slot) (err error) {
+	d := s.device
+	examples := 4 * s.steps.Rows * (2*s.seqLen + 1)
+	to.scalars = roundUp(examples, alignment)
+	to.reply = to.scalars + roundUp(scalarBytes, alignment)
+	if to.host, err = d.driver.MemAllocHost(to.reply + faultAt + 4); err != nil {
+		return fmt.Errorf("pinned host memory: %w", err)
+	}
+	if to.fresh, err = d.memory.allocate(examples); err != nil {
+		return err
+	}
+	for _, e := range []*binding.Event{&to.uploaded, &to.done} {
+		if *e, err = d.driver.EventCreate(); err != nil {
+			return err
+		}
+	}
+	work, err := kernel.ActAdmit(actBuffers, s.sizes())
+	if err != nil {
+		return err
+	}
+	to.admit, err = d.prepare(&work.Launches[0], places{buffer: s.buffers(to.fresh.at)})
+	return err
+}
+
+// prepareTail makes the launches that follow the program.
+func (s *stepper) prepareTail() error {
+	d, sizes := s.device, s.sizes()
+	where := places{buffer: s.buffers(0)}
+	for _, describe := range []func(kernel.ActBuffers, kernel.ActSizes) (kernel.Work, error){kernel.ActFinite, kernel.ActHalt} {
+		work, err := describe(actBuffers, sizes)
+		if err != nil {
+			return err
+		}
+		l, err := d.prepare(&work.Launches[0], where)
+		if err != nil {
+			return err
+		}
+		s.tail = append(s.tail, l)
+	}
+	if s.arrays.table == nil {
+		return nil
+	}
+	work, err := kernel.SignSGD(signBuffers, sizes.Rows, sizes.PuzzleDim, sizes.PuzzleRows)
+	if err != nil {
+		return err
+	}
+	s.sign, err = d.prepare(&work.Launches[0], where)
+	return err
+}
+
+func (s *stepper) sizes() kernel.ActSizes {
+	steps := &s.steps
+	out := kernel.ActSizes{
+		Rows: steps.Rows, First: steps.First, SeqLen: s.seqLen, PuzzleDim: steps.TableDim, MaxSegments: steps.MaxSegments,
+		Fixed: steps.FixedSegments, Exploration: steps.Exploration, Seed: steps.Seed,
+	}
+	if s.arrays.table != nil {
+		out.PuzzleRows = s.arrays.table.n / steps.TableDim
+	}
+	return out
+}
+
+// The numbers under which the bookkeeping's kernels know their buffers; see stepper.buffers.
+const (
+	bufferFreshTokens = iota
+	bufferFreshLabels
+	bufferFreshPuzzles
+	bufferTokens
+	bufferLabels
+	bufferPuzzles
+	bufferSegments
+	bufferHalted
+	bufferLast
+	bufferTable
+	bufferPuzzle
+	bufferLossLM
+	bufferLossQ
+	bufferQ
+	bufferStats
+	bufferSums
+	bufferFinite
+	bufferStep
+	bufferPuzzleGradient
+	bufferSign
+)
+
+var actBuffers = kernel.ActBuffers{
+	FreshTokens: bufferFreshTokens, FreshLabels: bufferFreshLabels, FreshPuzzles: bufferFreshPuzzles,
+	Tokens: bufferTokens, Labels: bufferLabels, Puzzles: bufferPuzzles, Steps: bufferSegments, Halted: bufferHalted, Last: bufferLast,
+	Table: bufferTable, Puzzle: bufferPuzzle, LossLM: bufferLossLM, LossQ: bufferLossQ, Q: bufferQ, Stats: bufferStats,
+	Sums: bufferSums, Finite: bufferFinite, StepCount: bufferStep,
+}
+
+var signBuffers = kernel.SignBuffers{Table: bufferTable, IDs: bufferPuzzles, Gradients: bufferPuzzleGradient, Scalars: bufferSign, Finite: bufferFinite}
+
+// buffers returns where the buffers of the bookkeeping are, with new examples at fresh.
+func (s *stepper) buffers(fresh binding.Pointer) func(int) binding.Pointer {
+	a, tokens := &s.arrays, binding.Pointer(4*s.steps.Rows*s.seqLen)
+	at := map[int]binding.Pointer{
+		bufferFreshTokens: fresh, bufferFreshLabels: fresh + tokens, bufferFreshPuzzles: fresh + 2*tokens,
+		bufferSums: s.results.at, bufferFinite: s.results.at + binding.Pointer(finiteAt),
+		bufferStep: s.scalars.at + stepAt, bufferSign: s.scalars.at + signAt, bufferLast: s.last.at,
+	}
+	for buffer, x := range map[int]*array{
+		bufferTokens: a.tokens, bufferLabels: a.labels, bufferPuzzles: a.puzzles, bufferSegments: a.segments, bufferHalted: a.halted,
+		bufferLast: a.last, bufferTable: a.table, bufferPuzzle: a.puzzle, bufferLossLM: a.lossLM, bufferLossQ: a.lossQ, bufferQ: a.q,
+		bufferStats: a.stats, bufferPuzzleGradient: a.puzzleGradient,
+	} {
+		if x != nil {
+			at[buffer] = x.data.at
+		}
+	}
+	return func(buffer int) binding.Pointer { return at[buffer] }
+}
+
+// Step hands over a step.
+func (s *stepper) Step(ctx context.Context, in device.StepInput) ([]device.StepResult, error) {
+	s.heard = s.heard[:0]
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	adam, err := kernel.AdamScalars(in.Adam)
+	if err != nil {
+		return nil, err
+	}
+	x, tokens := s.executable, s.steps.Rows*s.seqLen
+	if len(in.Tokens) != tokens || len(in.Labels) != tokens || len(in.Puzzles) != s.steps.Rows {
+		return nil, fmt.Errorf("%d tokens, %d labels and %d puzzles were handed over, want %d, %d and %d",
+			len(in.Tokens), len(in.Labels), len(in.Puzzles), tokens, tokens, s.steps.Rows)
+	}
+	if err := x.bind(s.steps.Rows, s.steps.Bindings); err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(s)
+	err = s.device.thread.do(func() error {
+		to := s.slots[s.next%stepsUnderWay]
+		if err := s.hear(to); err != nil {
+			return err
+		}
+		s.fill(to, in, adam)
+		return s.enqueue(to, in)
+	})
+	return s.heard, err
+}
+
+// fill writes what the host hands over into the slot's memory.
+func (s *stepper) fill(to *slot, in device.StepInput, adam []byte) {
+	at := 0
+	for _, x := range [...][]int32{in.Tokens, in.Labels, in.Puzzles} {
+		at += copy(to.bytes(at, 4*len(x)), device.Bytes(x))
+	}
+	scalars := to.bytes(to.scalars, scalarBytes)
+	copy(scalars[adamAt:], adam)
+	copy(scalars[signAt:], kernel.SignScalars(in.PuzzleLearningRate, in.PuzzleWeightDecay))
+	binary.LittleEndian.PutUint64(scalars[stepAt:], uint64(in.Step))
+	to.step = in.Step
+}
+
+// bytes are a part of the slot's host memory.
+func (to *slot) bytes(at, n int) []byte { return unsafe.Slice((*byte)(unsafe.Add(to.host, at)), n) }
+
+// enqueue adds a step to the stream.
+func (s *stepper) enqueue(to *slot, in device.StepInput) error {
+	d := s.device
+	if err := d.memory.collect(); err != nil {
+		return err
+	}
+	if err := d.driver.MemcpyHtoDAsync(to.fresh.at, to.host, to.fresh.bytes, s.copies); err != nil {
+		return err
+	}
+	if err := d.driver.EventRecord(to.uploaded, s.copies); err != nil {
+		return err
+	}
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	if err := d.driver.StreamWaitEvent(d.stream, to.uploaded); err != nil {
+		return err
+	}
+	if err := d.run(to.admit); err != nil {
+		return err
+	}
+	if err := d.driver.MemcpyHtoDAsync(s.scalars.at, unsafe.Add(to.host, to.scalars), scalarBytes, d.stream); err != nil {
+		return err
+	}
+	if err := s.run(); err != nil {
+		return err
+	}
+	s.executable.changed()
+	s.update.done()
+	if err := s.reply(to, in.LastOfWindow); err != nil {
+		return err
+	}
+	to.busy = true
+	s.next++
+	return nil
+}
+
+// prepare makes the step anew if what it was made for has moved.
+func (s *stepper) prepare() error {
+	d := s.device
+	p, err := s.executable.prepared(s.steps.Rows)
+	if err != nil {
+		return err
+	}
+	if p == s.plan && s.update.is(s.parameters) {
+		return nil
+	}
+	err = errors.Join(s.step.free(), s.update.free(d))
+	s.plan, s.update = nil, nil
+	if err != nil {
+		return err
+	}
+	if s.update, err = d.newDenseUpdate(s.parameters, s.scalars.at+adamAt, s.results.at+binding.Pointer(finiteAt)); err != nil {
+		return err
+	}
+	s.plan, s.step = p, repeated{device: d, name: "a training step", launch: s.launch}
+	return nil
+}
+
+// launch adds the program and what follows it to the stream.
+func (s *stepper) launch() error {
+	if err := s.plan.launchAll(); err != nil {
+		return err
+	}
+	return s.launchTail()
+}
+
+func (s *stepper) launchTail() error {
+	all := append(slices.Clone(s.tail), s.update.launch)
+	if s.sign != nil {
+		all = append(all, s.sign)
+	}
+	for _, l := range all {
+		if err := s.device.run(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stepper) run() error {
+	if !s.device.options.Profile {
+		return s.step.run()
+	}
+	if err := s.executable.runMeasured(s.plan); err != nil {
+		return err
+	}
+	return s.launchTail()
+}
+
+// reply has the results copied to the host when the step is done.
+func (s *stepper) reply(to *slot, lastOfWindow bool) error {
+	d := s.device
+	if err := d.driver.MemcpyDtoHAsync(unsafe.Add(to.host, to.reply), s.results.at, resultBytes, d.stream); err != nil {
+		return err
+	}
+	if err := d.driver.MemcpyDtoHAsync(unsafe.Add(to.host, to.reply+faultAt), d.fault.at, 4, d.stream); err != nil {
+		return err
+	}
+	if lastOfWindow {
+		if err := d.driver.MemsetD8Async(s.results.at, 0, sumsBytes, d.stream); err != nil {
+			return err
+		}
+	}
+	return d.driver.EventRecord(to.done, d.stream)
+}
+
+// hear waits for a slot's step and takes its result.
+func (s *stepper) hear(from *slot) error {
+	if !from.busy {
+		return nil
+	}
+	if err := s.device.driver.EventSynchronize(from.done); err != nil {
+		return fmt.Errorf("step %d: %w", from.step, err)
+	}
+	from.busy = false
+	raw := from.bytes(from.reply, faultAt+4)
+	if err := kernel.FaultError(binary.LittleEndian.Uint32(raw[faultAt:])); err != nil {
+		return fmt.Errorf("step %d: %w", from.step, err)
+	}
+	r := device.StepResult{Step: from.step, Finite: binary.LittleEndian.Uint32(raw[finiteAt:]) != 0}
+	for i := range r.Sums {
+		r.Sums[i] = math.Float64frombits(binary.LittleEndian.Uint64(raw[8*i:]))
+	}
+	s.heard = append(s.heard, r)
+	return nil
+}
+
+// Wait waits for all steps.
+func (s *stepper) Wait() ([]device.StepResult, error) {
+	s.heard = s.heard[:0]
+	err := s.device.thread.do(func() error {
+		for i := range s.slots {
+			if err := s.hear(s.slots[(s.next+i)%stepsUnderWay]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return s.heard, err
+}
+
+// SetSums sets the sums that the next step adds to.
+func (s *stepper) SetSums(sums device.StepSums) error {
+	return s.device.thread.do(func() error { return s.device.upload(s.results.at, encodeResults(sums)[:sumsBytes]) })
+}
+
+// encodeResults are results with these sums, all losses finite.
+func encodeResults(sums device.StepSums) (out []byte) {
+	for _, x := range sums {
+		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(x))
+	}
+	return binary.LittleEndian.AppendUint64(out, 1)
+}
+
+// Close frees the stepper's memory.
+func (s *stepper) Close() error {
+	err := s.device.thread.do(func() error {
+		if _, ok := s.device.steppers[s]; !ok {
+			return nil
+		}
+		delete(s.device.steppers, s)
+		return s.free()
+	})
+	if errors.Is(err, errClosed) {
+		return nil // the device has freed it
+	}
+	return err
+}
+
+// free frees what the stepper holds, on the thread, when what is under way is done.
+func (s *stepper) free() error {
+	d := s.device
+	all := []error{d.synchronize()}
+	if s.copies != 0 {
+		all = append(all, d.driver.StreamSynchronize(s.copies))
+	}
+	all = append(all, s.step.free(), s.update.free(d), d.memory.free(s.scalars), d.memory.free(s.last), d.memory.free(s.results))
+	for _, x := range s.slots {
+		if x == nil {
+			continue
+		}
+		all = append(all, d.memory.free(x.fresh))
+		for _, e := range [...]binding.Event{x.uploaded, x.done} {
+			if e != 0 {
+				all = append(all, d.driver.EventDestroy(e))
+			}
+		}
+		if x.host != nil {
+			all = append(all, d.driver.MemFreeHost(x.host))
+		}
+	}
+	if s.copies != 0 {
+		all = append(all, d.driver.StreamDestroy(s.copies))
+	}
+	return errors.Join(all...)
+}

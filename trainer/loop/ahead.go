@@ -1,0 +1,193 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+	"github.com/hrm-operator/hrm-operator/trainer/model"
+)
+
+// ahead makes the steps of a trainer by a device that decides by itself which rows halt. The carry is on the device, the
+// trainer's own is only right after Settle. Figures of a step are known some steps later.
+type ahead struct {
+	stepper device.Stepper
+	// puzzles and segments are the parts of the carry that the program does not know.
+	puzzles, segments device.Array
+	// sums are those of the latest result.
+	sums device.StepSums
+}
+
+// newAhead returns nil if the device leaves it to the host to decide, or cannot add up the gradients of the group by itself.
+func newAhead(t *Trainer) (*ahead, error) {
+	d, ok := t.network.Device.(device.StepDevice)
+	if !ok || t.group.Size() > 1 {
+		return nil, nil
+	}
+	a := &ahead{}
+	for _, x := range []*device.Array{&a.puzzles, &a.segments} {
+		var err error
+		if *x, err = t.network.Device.NewArray(device.Int32, t.rows()); err != nil {
+			return nil, fmt.Errorf("allocate the carry: %w", err)
+		}
+	}
+	s := device.Steps{
+		Program: t.network.train, Bindings: t.arrays, Puzzles: a.puzzles, Segments: a.segments, Parameters: t.adam.Dense(),
+		Rows: t.rows(), First: t.from, MaxSegments: t.hyper.MaxSegments, FixedSegments: t.hyper.FixedSegments,
+		Exploration: t.hyper.Exploration, Seed: t.hyper.Seed,
+	}
+	if t.sign != nil {
+		s.Table, s.TableDim = t.network.parameters[model.PuzzleTable], t.network.puzzleDim()
+	}
+	var err error
+	a.stepper, err = d.NewStepper(s)
+	return a, err
+}
+
+// stepAhead hands the next step over to the device.
+func (t *Trainer) stepAhead(ctx context.Context) error {
+	b, width := t.source.Next(), len(t.carry.tokens)/t.hyper.Batch
+	t.step++
+	in := device.StepInput{
+		Step: t.step, Tokens: b.Inputs[t.from*width : t.to*width], Labels: b.Labels[t.from*width : t.to*width], Puzzles: b.Puzzles[t.from:t.to],
+		Adam:               t.adam.Next(t.learningRate(t.step, t.hyper.LearningRate)),
+		PuzzleLearningRate: t.learningRate(t.step, t.hyper.PuzzleLearningRate), PuzzleWeightDecay: t.hyper.PuzzleWeightDecay,
+		LastOfWindow: t.lastOfWindow(t.step),
+	}
+	t.watch.lap(partData)
+	results, err := t.ahead.stepper.Step(ctx, in)
+	t.watch.lap(partCompute)
+	if err != nil {
+		return fmt.Errorf("step %d: %w", t.step, cause(ctx, err))
+	}
+	return t.hear(results)
+}
+
+// hear takes the results of steps that are done.
+func (t *Trainer) hear(results []device.StepResult) error {
+	for _, r := range results {
+		if !r.Finite {
+			return &NotFiniteError{Step: r.Step}
+		}
+		t.ahead.sums = r.Sums
+		t.count(r.Step, windowOf(r.Sums))
+		if t.lastOfWindow(r.Step) {
+			t.ahead.sums = device.StepSums{}
+		}
+	}
+	return nil
+}
+
+// Settle waits until all steps are done, and the trainer's carry and window are those after the last one.
+func (t *Trainer) Settle() error {
+	if t.ahead == nil {
+		return nil
+	}
+	results, err := t.ahead.stepper.Wait()
+	if err != nil {
+		return fmt.Errorf("step %d: %w", t.step, err)
+	}
+	if err := t.hear(results); err != nil {
+		return err
+	}
+	t.window = windowOf(t.ahead.sums)
+	return t.readCarry()
+}
+
+// onDevice lists the parts of this rank's rows that a device which decides by itself has.
+func (t *Trainer) onDevice() []carryPart {
+	c, width := &t.carry, len(t.carry.tokens)/t.hyper.Batch
+	return []carryPart{
+		{"tokens", t.arrays["tokens"], c.tokens[t.from*width : t.to*width]}, {"labels", t.arrays["labels"], c.labels[t.from*width : t.to*width]},
+		{"puzzles", t.ahead.puzzles, c.puzzles[t.from:t.to]}, {"steps", t.ahead.segments, c.steps[t.from:t.to]},
+	}
+}
+
+type carryPart struct {
+	name  string
+	array device.Array
+	host  []int32
+}
+
+// readCarry copies this rank's rows from the device.
+func (t *Trainer) readCarry() error {
+	for _, p := range t.onDevice() {
+		x, err := device.ReadInts(p.array, 0, len(p.host))
+		if err != nil {
+			return fmt.Errorf("read %s: %w", p.name, err)
+		}
+		copy(p.host, x)
+	}
+	halted, err := device.ReadInts(t.arrays["halted"], 0, t.rows())
+	if err != nil {
+		return fmt.Errorf("read halted: %w", err)
+	}
+	for i, h := range halted {
+		t.carry.halted[t.from+i] = h != 0
+	}
+	return nil
+}
+
+// writeCarry copies this rank's rows and the window to the device, if it decides by itself.
+func (t *Trainer) writeCarry() error {
+	if t.ahead == nil {
+		return nil
+	}
+	parts := append(t.onDevice(), carryPart{"halted", t.arrays["halted"], bits(t.carry.halted[t.from:t.to])})
+	for _, p := range parts {
+		if err := device.WriteInts(p.array, 0, p.host); err != nil {
+			return fmt.Errorf("write %s: %w", p.name, err)
+		}
+	}
+	return t.writeSums()
+}
+
+// writeSums copies the window to the device, if it sums up by itself.
+func (t *Trainer) writeSums() error {
+	if t.ahead == nil {
+		return nil
+	}
+	for i, x := range t.window.values() {
+		t.ahead.sums[i] = *x
+	}
+	return t.ahead.stepper.SetSums(t.ahead.sums)
+}
+
+func windowOf(sums device.StepSums) (w Window) {
+	for i, x := range w.values() {
+		*x = sums[i]
+	}
+	return w
+}
+
+// Close frees what the trainer has on the device besides arrays.
+func (t *Trainer) Close() error {
+	if t.ahead == nil {
+		return nil
+	}
+	return t.ahead.stepper.Close()
+}
+
+// made is a step that is done, and the window up to it.
+type made struct {
+	step   int64
+	window Window
+}
+
+// count notes a step that is done, if somebody asks for such.
+func (t *Trainer) count(step int64, w Window) {
+	if t.windowEnds != nil {
+		t.made = append(t.made, made{step, w})
+	}
+}
+
+// takeMade returns the steps that were done since the last call.
+func (t *Trainer) takeMade() []made {
+	list := slices.Clone(t.made)
+	t.made = t.made[:0]
+	return list
+}
+
+// lastOfWindow says whether a new window begins after a step.
+func (t *Trainer) lastOfWindow(step int64) bool { return t.windowEnds != nil && t.windowEnds(step) }
