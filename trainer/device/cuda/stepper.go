@@ -194,7 +194,7 @@ func (s *stepper) startSlot(to *slot) (err error) {
 		return err
 	}
 	for _, e := range []*binding.Event{&to.uploaded, &to.done} {
-		if *e, err = d.driver.EventCreate(); err != nil {
+		if *e, err = d.driver.EventCreateBlocking(); err != nil {
 			return err
 		}
 	}

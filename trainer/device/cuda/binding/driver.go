@@ -45,6 +45,8 @@ const (
 	outOfMemory            = 2
 	streamNonBlocking      = 1
 	captureThreadLocal     = 1
+	eventBlockingSync      = 1
+	eventDisableTiming     = 2
 	functionMaxSharedBytes = 8
 )
 
@@ -292,6 +294,13 @@ func (d *Driver) StreamSynchronize(s Stream) error {
 func (d *Driver) EventCreate() (Event, error) {
 	var e Event
 	err := d.check(d.eventCreate, d.eventCreate.call(uintptr(unsafe.Pointer(&e)), 0))
+	return e, err
+}
+
+// EventCreateBlocking returns an event that does not know its time, and for which a thread sleeps.
+func (d *Driver) EventCreateBlocking() (Event, error) {
+	var e Event
+	err := d.check(d.eventCreate, d.eventCreate.call(uintptr(unsafe.Pointer(&e)), eventBlockingSync|eventDisableTiming))
 	return e, err
 }
 
