@@ -3,6 +3,7 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
@@ -58,6 +59,7 @@ type Device struct {
 	// closers undo what New and later calls did, the last first.
 	closers []func() error
 
+	context    binding.Context
 	stream     binding.Stream
 	blasHandle binding.BLASHandle
 	workspace  *block
@@ -78,6 +80,12 @@ type Device struct {
 	products  map[binding.Shape]*binding.Product
 	// executables are those that are not closed.
 	executables map[*executable]struct{}
+
+	// linking is held while nccl is opened and links change. nccl is nil until it is first asked for; links are those that
+	// were made.
+	linking sync.Mutex
+	nccl    *binding.NCCL
+	links   map[*link]struct{}
 }
 
 var _ device.Device = (*Device)(nil)
@@ -91,6 +99,7 @@ func New(o Options) (*Device, error) {
 	d := &Device{
 		options: o, info: info, driver: l.driver, blas: l.blas, thread: newThread(),
 		modules: map[string]binding.Module{}, functions: map[string]*function{}, tables: map[string]*block{}, products: map[binding.Shape]*binding.Product{}, executables: map[*executable]struct{}{},
+		links: map[*link]struct{}{},
 	}
 	d.compiler = newCompiler(l.nvrtc, info, &d.options)
 	d.memory = newMemory(d)
@@ -104,13 +113,12 @@ func New(o Options) (*Device, error) {
 func (d *Device) closes(f func() error) { d.closers = append(d.closers, f) }
 
 // start makes what every program needs, on the thread.
-func (d *Device) start(gpu binding.Device) error {
-	context, err := d.driver.PrimaryCtxRetain(gpu)
-	if err != nil {
+func (d *Device) start(gpu binding.Device) (err error) {
+	if d.context, err = d.driver.PrimaryCtxRetain(gpu); err != nil {
 		return err
 	}
 	d.closes(func() error { return d.driver.PrimaryCtxRelease(gpu) })
-	if err := d.driver.CtxSetCurrent(context); err != nil {
+	if err := d.driver.CtxSetCurrent(d.context); err != nil {
 		return err
 	}
 	if d.stream, err = d.driver.StreamCreate(); err != nil {
@@ -164,6 +172,7 @@ func (d *Device) stop() error {
 	for x := range d.executables {
 		all = append(all, x.free())
 	}
+	all = append(all, d.closeLinks())
 	for _, p := range d.products {
 		all = append(all, p.Destroy())
 	}
