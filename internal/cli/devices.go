@@ -34,7 +34,7 @@ func (a *app) devicesCommand() *cobra.Command {
 		Use:   "devices",
 		Short: "List what can compute here: GPUs, the processor",
 		Long: `devices lists what --device can name on this machine, and for each GPU its memory, compute capability, the versions of the
-driver and of CUDA's libraries, and whether training can use it or why not.`,
+driver and of CUDA's libraries, and whether training can use it or why not. Several GPUs need NCCL besides.`,
 		Example: `  hrm devices
   hrm devices --json
   HRM_CUDA_LIBRARIES=/opt/cuda/lib64 hrm devices`,
@@ -81,12 +81,15 @@ func (a *app) printDevices(list deviceList) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", name, word, says)
 	}
 	for _, g := range list.GPUs {
-		says := fmt.Sprintf("%s, %.1f GiB, compute capability %s, driver for CUDA %s%s%s", g.Name, float64(g.MemoryBytes)/(1<<30),
-			g.Capability, g.Driver, version(", NVRTC ", g.NVRTC), version(", cuBLASLt ", g.CuBLASLt))
+		says := fmt.Sprintf("%s, %.1f GiB, compute capability %s, driver for CUDA %s%s%s%s", g.Name, float64(g.MemoryBytes)/(1<<30),
+			g.Capability, g.Driver, version(", NVRTC ", g.NVRTC), version(", cuBLASLt ", g.CuBLASLt), version(", NCCL ", g.NCCL))
 		if g.Unusable != "" {
 			says += ": " + g.Unusable
 		}
 		row(fmt.Sprintf("cuda:%d", g.Index), g.Unusable == "", says)
+	}
+	if len(list.GPUs) > 1 && list.GPUs[0].NoNCCL != "" {
+		row("nccl", false, list.GPUs[0].NoNCCL+"; several GPUs add their gradients through the host")
 	}
 	if list.NoGPU != "" {
 		row("cuda", false, list.NoGPU)

@@ -27,7 +27,7 @@ func TestDevices_saysWhatAGPUIsAndWhyItIsNotUsed(t *testing.T) {
 	t.Cleanup(c.Reset)
 	t.Setenv(binding.LibrariesVariable, c.Dir)
 	said := hrmDevices(t)
-	for _, word := range []string{"cuda:0", "Fake GPU 0", "1.0 GiB", "compute capability 9.0", "CUDA 12.4", "NVRTC 12.4", "cuBLASLt 12.4.5", "reference"} {
+	for _, word := range []string{"cuda:0", "Fake GPU 0", "1.0 GiB", "compute capability 9.0", "CUDA 12.4", "NVRTC 12.4", "cuBLASLt 12.4.5", "NCCL 2.23.4", "reference"} {
 		if !strings.Contains(said, word) {
 			t.Errorf("%q does not mention %q", said, word)
 		}
@@ -47,5 +47,22 @@ func TestDeviceFlag_refusesUnknownNames(t *testing.T) {
 	status := run(t.Context(), []string{"hrm", "bench", "--device", "cuda:first"}, "test", strings.NewReader(""), &out, &problems)
 	if status != 64 || !strings.Contains(problems.String(), "cuda:N") {
 		t.Errorf("exit status %d: %s", status, &problems)
+	}
+}
+
+func TestDevices_saysThatSeveralGPUsLackNCCL(t *testing.T) {
+	c, err := fake.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Reset)
+	t.Setenv(binding.LibrariesVariable, c.Dir)
+	c.SetGPU(2, 9, 0, 12040)
+	c.SetNCCL(21003)
+	said := hrmDevices(t)
+	for _, word := range []string{"nccl", "2.10.3", "through the host"} {
+		if !strings.Contains(said, word) {
+			t.Errorf("%q does not mention %q", said, word)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
@@ -59,6 +60,7 @@ type Device struct {
 	// closers undo what New and later calls did, the last first.
 	closers []func() error
 
+	context    binding.Context
 	stream     binding.Stream
 	blasHandle binding.BLASHandle
 	workspace  *block
@@ -80,6 +82,12 @@ type Device struct {
 	// executables and steppers are those that are not closed.
 	executables map[*executable]struct{}
 	steppers    map[*stepper]struct{}
+
+	// linking is held while nccl is opened and links change. nccl is nil until it is first asked for; links are those that
+	// were made.
+	linking sync.Mutex
+	nccl    *binding.NCCL
+	links   map[*link]struct{}
 }
 
 var _ device.Device = (*Device)(nil)
@@ -93,6 +101,7 @@ func New(o Options) (*Device, error) {
 	d := &Device{
 		options: o, info: info, driver: l.driver, blas: l.blas, thread: newThread(),
 		modules: map[string]binding.Module{}, functions: map[string]*function{}, tables: map[string]*block{}, products: map[binding.Shape]*binding.Product{}, executables: map[*executable]struct{}{}, steppers: map[*stepper]struct{}{},
+		links: map[*link]struct{}{},
 	}
 	d.compiler = newCompiler(l.nvrtc, info, &d.options)
 	d.memory = newMemory(d)
@@ -106,13 +115,12 @@ func New(o Options) (*Device, error) {
 func (d *Device) closes(f func() error) { d.closers = append(d.closers, f) }
 
 // start makes what every program needs, on the thread.
-func (d *Device) start(gpu binding.Device) error {
-	context, err := d.driver.PrimaryCtxRetain(gpu)
-	if err != nil {
+func (d *Device) start(gpu binding.Device) (err error) {
+	if d.context, err = d.driver.PrimaryCtxRetain(gpu); err != nil {
 		return err
 	}
 	d.closes(func() error { return d.driver.PrimaryCtxRelease(gpu) })
-	if err := d.driver.CtxSetCurrent(context); err != nil {
+	if err := d.driver.CtxSetCurrent(d.context); err != nil {
 		return err
 	}
 	if d.stream, err = d.driver.StreamCreate(); err != nil {
@@ -169,6 +177,7 @@ func (d *Device) stop() error {
 	for x := range d.executables {
 		all = append(all, x.free())
 	}
+	all = append(all, d.closeLinks())
 	for _, p := range d.products {
 		all = append(all, p.Destroy())
 	}

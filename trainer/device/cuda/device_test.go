@@ -358,8 +358,12 @@ func TestList_saysWhyAGPUIsNotUsable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(gpus) != 2 || gpus[1].Name != "Fake GPU 1" || gpus[1].Unusable != "" || gpus[1].Capability != "9.0" || gpus[1].CuBLASLt != "12.4.5" || gpus[1].NVRTC != "12.4" {
+	if len(gpus) != 2 || gpus[1].Name != "Fake GPU 1" || gpus[1].Unusable != "" || gpus[1].Capability != "9.0" || gpus[1].CuBLASLt != "12.4.5" || gpus[1].NVRTC != "12.4" || gpus[1].NCCL != "2.23.4" {
 		t.Errorf("got %+v", gpus)
+	}
+	c.SetNCCL(21003)
+	if gpus, err = cuda.List(search); err != nil || gpus[0].Unusable != "" || gpus[0].NCCL != "" || !strings.Contains(gpus[0].NoNCCL, "2.10.3") {
+		t.Errorf("with an old NCCL: got %+v, %v", gpus, err)
 	}
 	c.SetGPU(1, 6, 1, 12040)
 	if gpus, err = cuda.List(search); err != nil || len(gpus) != 1 || !strings.Contains(gpus[0].Unusable, "6.1") {

@@ -17,6 +17,9 @@ type Info struct {
 	Driver   string `json:"driver"`
 	NVRTC    string `json:"nvrtc,omitempty"`
 	CuBLASLt string `json:"cublasLt,omitempty"`
+	// NCCL is the version of what lets several GPUs train together; NoNCCL says why there is none.
+	NCCL   string `json:"nccl,omitempty"`
+	NoNCCL string `json:"noNCCL,omitempty"`
 	// Unusable says why training cannot use it; empty if it can.
 	Unusable string `json:"unusable,omitempty"`
 
@@ -143,6 +146,23 @@ func List(s binding.Search) ([]Info, error) {
 		if err != nil {
 			infos[i].Unusable = err.Error()
 		}
+		if infos[i].NCCL, err = ncclVersion(s, driver); err != nil {
+			infos[i].NoNCCL = err.Error()
+		}
 	}
 	return infos, nil
+}
+
+// ncclVersion opens NCCL and returns its version.
+func ncclVersion(s binding.Search, driver *binding.Driver) (string, error) {
+	version, err := driver.Version()
+	if err != nil {
+		return "", err
+	}
+	n, err := binding.OpenNCCL(s, version)
+	if err != nil {
+		return "", err
+	}
+	v, err := n.Version()
+	return v.String(), err
 }

@@ -21,8 +21,14 @@ import (
 //go:embed cxx/fake.cc
 var source string
 
+//go:embed cxx/nccl.cc
+var nccl string
+
 // Names are the files that stand in, all of them one.
-var Names = []string{"libcuda.so.1", "libnvrtc.so.12", "libcublasLt.so.12"}
+var Names = []string{"libcuda.so.1", "libnvrtc.so.12", "libcublasLt.so.12", "libnccl.so.2"}
+
+// DevicesVariable is how many GPUs a process has unless SetGPU says otherwise; 1 if it is not set.
+const DevicesVariable = "HRM_FAKE_CUDA_DEVICES"
 
 // Build returns the directory of the stand-ins, for HRM_CUDA_LIBRARIES. They are kept in the user's cache under the hash of
 // what they were made from, as are the kernels that they compile.
@@ -36,9 +42,9 @@ func Build() (string, error) {
 		return "", fmt.Errorf("fake CUDA: %w", err)
 	}
 	files := emulate.Sources()
-	files["fake.cc"], files["prelude.real"] = source, prelude
+	files["fake.cc"], files["nccl.cc"], files["prelude.real"] = source, nccl, prelude
 	h := sha256.New()
-	for _, name := range []string{"fake.cc", "driver.cc", "emulate.h", "prelude.cuh", "prelude.real"} {
+	for _, name := range []string{"fake.cc", "nccl.cc", "driver.cc", "emulate.h", "prelude.cuh", "prelude.real"} {
 		_, _ = fmt.Fprintf(h, "%s\x00", files[name])
 	}
 	dir := filepath.Join(cache, "hrm-operator", "fake-cuda", fmt.Sprintf("%x", h.Sum(nil)[:12]))
@@ -66,7 +72,7 @@ func build(dir string, files map[string]string) error {
 			return err
 		}
 	}
-	command := exec.Command(emulate.Compiler, "-std=c++17", "-O2", "-fPIC", "-shared", "-Wall", "-Werror", "-o", Names[0], "fake.cc", "-ldl")
+	command := exec.Command(emulate.Compiler, "-std=c++17", "-O2", "-fPIC", "-shared", "-Wall", "-Werror", "-pthread", "-o", Names[0], "fake.cc", "-ldl")
 	command.Dir = scratch
 	if said, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, said)
@@ -105,6 +111,9 @@ type Control struct {
 	// SetMemory sets the bytes of the GPU's memory, SetGPU what it is: CUDA 12.4 is 12040.
 	SetMemory func(bytes uint64)
 	SetGPU    func(devices, major, minor, driver int32)
+	// SetNCCL sets the version of NCCL: 2.23.4 is 22304. BreakNCCL lets collectives wait for ever from now on, as when a
+	// connection has failed, and NCCL tell of it by a code; 0 mends it.
+	SetNCCL, BreakNCCL func(int32)
 
 	violations, alive func() string
 }
@@ -123,6 +132,7 @@ func Open() (*Control, error) {
 	for name, f := range map[string]any{
 		"fake_reset": &c.Reset, "fake_fail_at": &c.FailAt, "fake_fail": &c.Fail, "fake_failed": &c.Failed, "fake_calls": &c.Calls,
 		"fake_count": &c.Count, "fake_set_idle": &c.SetIdle, "fake_set_memory": &c.SetMemory, "fake_set_gpu": &c.SetGPU,
+		"fake_set_nccl": &c.SetNCCL, "fake_break_nccl": &c.BreakNCCL,
 		"fake_violations": &c.violations, "fake_alive": &c.alive,
 	} {
 		purego.RegisterLibFunc(f, handle, name)

@@ -1,10 +1,11 @@
-// Stand-ins for libcuda, libnvrtc and libcublasLt, to be found in the place of them: one library under their three names.
+// Stand-ins for libcuda, libnvrtc, libcublasLt and libnccl (nccl.cc), to be found in the place of them: one library under
+// their four names.
 //
 // What is asked for is done on the processor: kernels by the emulation (driver.cc), products by loops, and not before the
 // stream is waited for, so that who reads a result too early, or changes what is still to be copied, gets wrong numbers.
 // Memory of the "GPU" ends at a page that nobody may touch, is full of NaN, and cannot be touched after it has been freed.
 // Every call is counted and checked (handles that live, sizes, the thread's context, grids); what is wrong is kept as a
-// violation. Any call can be told to fail.
+// violation. Any call can be told to fail. There may be several GPUs, each with its context, its memory and its streams.
 #include <dlfcn.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
 
 // The emulation's scheduler, without its process: the library's users are its driver.
 #define main emulation_main
@@ -34,13 +36,32 @@ extern "C" void __sanitizer_finish_switch_fiber(void *, const void **from, size_
 
 namespace {
 
-typedef std::function<void()> Work;
 typedef uint64_t u64;
+struct Communicator;
+
+// Work is what a stream does. If a communicator does it, it is a collective, which the other ranks must come to, too.
+struct Work {
+  std::function<void()> run;
+  Communicator *communicator = nullptr;
+  template <class F> Work(F f, Communicator *c = nullptr) : run(f), communicator(c) {}
+};
 
 struct Stream {
+  int device;
   std::deque<Work> queue;
   std::vector<Work> captured;
-  bool capturing = false;
+  // capturer is the thread that captures; busy says that a thread does the stream's work.
+  bool capturing = false, captured_for_all = false, busy = false;
+  std::thread::id capturer;
+  // origin is the stream into whose capture this one was drawn by waiting for an event of it. Of its work so far, what came
+  // before the joined-th piece is waited for by the origin.
+  Stream *origin = nullptr;
+  long added = 0, joined = 0;
+  Stream *capture() { return capturing ? this : origin; }
+};
+struct Allocation {
+  u64 bytes;
+  int device;
 };
 struct Graph {
   std::vector<Work> nodes;
@@ -49,6 +70,9 @@ struct Event {
   // recorded counts the records, happened is the latest that the stream has come to.
   long recorded = 0, happened = 0;
   Stream *stream = nullptr;
+  // capture is the stream in whose capture it was recorded, after so many pieces of its own stream's work.
+  Stream *capture = nullptr;
+  long after = 0;
   std::chrono::steady_clock::time_point at;
 };
 struct Module {
@@ -75,6 +99,12 @@ struct Layout {
 enum Result { OUT_OF_MEMORY = 2, INVALID_VALUE = 1, INVALID_IMAGE = 200, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500,
               NOT_READY = 600, CAPTURE_UNSUPPORTED = 900, UNKNOWN = 999, NO_DEVICE = 100, INVALID_DEVICE = 101 };
 
+// all_devices is how many GPUs there are unless a test says otherwise.
+int all_devices() {
+  const char *n = getenv("HRM_FAKE_CUDA_DEVICES");
+  return n ? atoi(n) : 1;
+}
+
 struct State {
   std::recursive_mutex mutex;
   // calls counts them; the one of number fail_at fails, and so does every one of the name fail_name.
@@ -84,10 +114,12 @@ struct State {
   std::map<std::string, long> counts;
   // handles are what lives, by what it is; memory is by its address.
   std::map<void *, std::string> handles;
-  std::map<u64, u64> memory;
-  u64 used = 0, most = 1ull << 30;
+  std::map<u64, Allocation> memory;
+  // used is by GPU; each has as much.
+  std::map<int, u64> used;
+  u64 most = 1ull << 30;
   std::map<char *, u64> pinned;
-  int driver_version = 12040, major = 9, minor = 0, devices = 1, retained = 0;
+  int driver_version = 12040, major = 9, minor = 0, devices = all_devices(), retained = 0;
   // idle leaves out what kernels and products compute, for what only asks for the calls.
   bool idle = getenv("HRM_FAKE_CUDA_IDLE") != nullptr;
   char *region = nullptr, *next = nullptr;
@@ -95,8 +127,12 @@ struct State {
 } state;
 
 constexpr u64 REGION = 1ull << 40, PAGE = 4096;
-thread_local void *current_context;
-int the_context;
+constexpr int MOST_DEVICES = 16;
+// contexts are the primary contexts, by GPU.
+int contexts[MOST_DEVICES];
+thread_local int *current_context;
+
+int current_device() { return current_context - contexts; }
 
 std::string printed(const char *format, ...) {
   char text[512];
@@ -124,7 +160,7 @@ bool begin(const char *name) {
 #define CALL(code) LOCK; if (begin(__func__)) return code
 #define RELEASE LOCK; int failure = begin(__func__) ? UNKNOWN : 0
 // CONTEXT is for what wants the thread's context to be set.
-#define CONTEXT if (current_context != &the_context) { violation(std::string(__func__) + " on a thread without the context"); return INVALID_CONTEXT; }
+#define CONTEXT if (current_context < contexts || current_context >= contexts + MOST_DEVICES) { violation(std::string(__func__) + " on a thread without the context"); return INVALID_CONTEXT; }
 
 template <class X> void *keep(X *x, const char *kind) {
   state.handles[x] = kind;
@@ -152,12 +188,12 @@ template <class X> bool drop(void *handle, const char *kind, const char *functio
 
 bool in_region(u64 p) { return state.region && p >= (u64)state.region && p < (u64)state.region + REGION; }
 
-// inside says whether bytes at an address of the GPU are all of one allocation.
-bool inside(u64 p, u64 bytes, const char *function) {
+// inside says whether bytes at an address are all of one allocation of a GPU.
+bool inside(u64 p, u64 bytes, const char *function, int device = current_device()) {
   auto it = state.memory.upper_bound(p);
   if (it != state.memory.begin()) {
     --it;
-    if (p + bytes <= it->first + it->second) return true;
+    if (p + bytes <= it->first + it->second.bytes && it->second.device == device) return true;
   }
   violation(printed("%s: %llu bytes at %llx are not the GPU's, or were freed", function, (unsigned long long)bytes, (unsigned long long)p));
   return false;
@@ -169,47 +205,86 @@ bool is_pinned(const void *p, u64 bytes) {
   return false;
 }
 
+// let_others lets other threads in while this one waits for what they do. The lock is held once.
+void let_others() {
+  state.mutex.unlock();
+  std::this_thread::sleep_for(std::chrono::microseconds(50));
+  state.mutex.lock();
+}
+
+// drain does all that a stream has to do. Collectives wait for other ranks, and other threads go on meanwhile.
 void drain(Stream *s) {
+  while (s->busy) let_others();
+  s->busy = true;
   while (!s->queue.empty()) {
     Work w = std::move(s->queue.front());
     s->queue.pop_front();
-    w();
+    w.run();
   }
+  s->busy = false;
 }
 
 // reach does what is queued before an event was recorded for the n-th time.
 void reach(Event *e, long n) {
-  while (e->happened < n && !e->stream->queue.empty()) {
+  while (e->happened < n && (e->stream->busy || !e->stream->queue.empty())) {
+    if (e->stream->busy) {
+      let_others();
+      continue;
+    }
     Work w = std::move(e->stream->queue.front());
     e->stream->queue.pop_front();
-    w();
+    e->stream->busy = true;
+    w.run();
+    e->stream->busy = false;
   }
 }
 
+// drain_all does what all streams of the current GPU have to do.
 void drain_all() {
+  std::vector<Stream *> streams;
   for (auto &h : state.handles)
-    if (h.second == "stream") drain((Stream *)h.first);
+    if (h.second == "stream" && ((Stream *)h.first)->device == current_device()) streams.push_back((Stream *)h.first);
+  for (Stream *s : streams)
+    if (state.handles.count(s)) drain(s);
 }
+
+void launched(Stream *s, Communicator *c);
 
 void add(Stream *s, Work w) {
-  if (s->capturing) s->captured.push_back(std::move(w));
-  else s->queue.push_back(std::move(w));
+  if (Stream *c = s->capture()) {
+    // The order in which work is added is one in which it may be done.
+    c->captured.push_back(std::move(w));
+    s->added++;
+    return;
+  }
+  if (w.communicator) launched(s, w.communicator);
+  s->queue.push_back(std::move(w));
 }
 
-// not_capturing refuses what CUDA does not do while any stream is captured.
+// not_capturing refuses what CUDA does not do while this thread captures a stream.
 bool not_capturing(const char *function) {
-  for (auto &h : state.handles)
-    if (h.second == "stream" && ((Stream *)h.first)->capturing) {
+  for (auto &h : state.handles) {
+    if (h.second != "stream") continue;
+    Stream *s = (Stream *)h.first;
+    if (s->capturing && (s->captured_for_all || s->capturer == std::this_thread::get_id())) {
       violation(std::string(function) + " while a stream is captured");
       return false;
     }
+  }
   return true;
 }
 
+void settled(const char *function);
+
 } // namespace
 
-#define STREAM(handle) Stream *s = alive<Stream>(handle, "stream", __func__); if (!s) return INVALID_HANDLE
+#define STREAM(handle) \
+  Stream *s = alive<Stream>(handle, "stream", __func__); \
+  if (!s) return INVALID_HANDLE; \
+  if (s->device != current_device()) { violation(std::string(__func__) + ": the stream is another GPU's"); return INVALID_HANDLE; }
 #define NOT_CAPTURING if (!not_capturing(__func__)) return CAPTURE_UNSUPPORTED
+// SETTLED is for what may wait for all GPUs of the process, by locks that the driver has for it.
+#define SETTLED settled(__func__)
 
 // The driver.
 
@@ -234,23 +309,24 @@ API int cuDeviceGetAttribute(int *v, int attribute, int) {
   }
   return INVALID_VALUE;
 }
-API int cuDevicePrimaryCtxRetain(void **c, int) { CALL(UNKNOWN); state.retained++; *c = &the_context; return 0; }
+API int cuDevicePrimaryCtxRetain(void **c, int device) { CALL(UNKNOWN); state.retained++; *c = contexts + device; return 0; }
 API int cuDevicePrimaryCtxRelease_v2(int) {
   RELEASE;
   if (--state.retained < 0) violation("the context is released more often than retained");
   return failure;
 }
-API int cuCtxSetCurrent(void *c) { CALL(UNKNOWN); current_context = c; return 0; }
+API int cuCtxSetCurrent(void *c) { CALL(UNKNOWN); current_context = (int *)c; return 0; }
 API int cuMemGetInfo_v2(size_t *free, size_t *total) {
   CALL(UNKNOWN); CONTEXT;
-  *free = state.most - state.used, *total = state.most;
+  *free = state.most - state.used[current_device()], *total = state.most;
   return 0;
 }
 
 API int cuMemAlloc_v2(u64 *p, size_t bytes) {
-  CALL(UNKNOWN); CONTEXT; NOT_CAPTURING;
+  CALL(UNKNOWN); CONTEXT; NOT_CAPTURING; SETTLED;
   if (bytes == 0) return INVALID_VALUE;
-  if (state.used + bytes > state.most) return OUT_OF_MEMORY;
+  u64 &used = state.used[current_device()];
+  if (used + bytes > state.most) return OUT_OF_MEMORY;
   if (!state.region) {
     state.region = state.next = (char *)mmap(nullptr, REGION, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (state.region == MAP_FAILED) abort();
@@ -261,32 +337,32 @@ API int cuMemAlloc_v2(u64 *p, size_t bytes) {
   mprotect(begin, pages, PROT_READ | PROT_WRITE);
   *p = (u64)(begin + pages - whole);
   memset((void *)*p, 0xff, std::min<u64>(whole, 1 << 20));
-  state.memory[*p] = bytes, state.used += bytes;
+  state.memory[*p] = {bytes, current_device()}, used += bytes;
   return 0;
 }
 API int cuMemFree_v2(u64 p) {
-  RELEASE; CONTEXT; NOT_CAPTURING;
+  RELEASE; CONTEXT; NOT_CAPTURING; SETTLED;
+  drain_all();
   auto it = state.memory.find(p);
   if (it == state.memory.end()) {
     violation(printed("cuMemFree_v2: there is no memory at %llx", (unsigned long long)p));
     return INVALID_VALUE;
   }
-  drain_all();
-  u64 begin = p / PAGE * PAGE, pages = (p + it->second - begin + PAGE - 1) / PAGE * PAGE;
+  u64 begin = p / PAGE * PAGE, pages = (p + it->second.bytes - begin + PAGE - 1) / PAGE * PAGE;
   mprotect((void *)begin, pages, PROT_NONE);
   madvise((void *)begin, pages, MADV_DONTNEED);
-  state.used -= it->second;
+  state.used[it->second.device] -= it->second.bytes;
   state.memory.erase(it);
   return failure;
 }
 API int cuMemAllocHost_v2(void **p, size_t bytes) {
-  CALL(OUT_OF_MEMORY); CONTEXT; NOT_CAPTURING;
+  CALL(OUT_OF_MEMORY); CONTEXT; NOT_CAPTURING; SETTLED;
   *p = malloc(bytes);
   state.pinned[(char *)*p] = bytes;
   return 0;
 }
 API int cuMemFreeHost(void *p) {
-  RELEASE; CONTEXT;
+  RELEASE; CONTEXT; SETTLED;
   drain_all();
   if (!state.pinned.erase((char *)p)) violation("cuMemFreeHost: there is no such memory");
   else free(p);
@@ -330,7 +406,7 @@ API int cuMemsetD8Async(u64 to, unsigned char value, size_t bytes, void *stream)
   return 0;
 }
 
-API int cuStreamCreate(void **s, unsigned) { CALL(UNKNOWN); CONTEXT; *s = keep(new Stream, "stream"); return 0; }
+API int cuStreamCreate(void **s, unsigned) { CALL(UNKNOWN); CONTEXT; *s = keep(new Stream{current_device()}, "stream"); return 0; }
 API int cuStreamDestroy_v2(void *stream) {
   RELEASE; CONTEXT;
   STREAM(stream);
@@ -357,7 +433,7 @@ API int cuEventRecord(void *event, void *stream) {
   Event *e = alive<Event>(event, "event", __func__);
   if (!e) return INVALID_HANDLE;
   long n = ++e->recorded;
-  e->stream = s;
+  e->stream = s, e->capture = s->capture(), e->after = s->added;
   add(s, [=] { e->at = std::chrono::steady_clock::now(), e->happened = n; });
   return 0;
 }
@@ -374,6 +450,13 @@ API int cuStreamWaitEvent(void *stream, void *event, unsigned) {
   Event *e = alive<Event>(event, "event", __func__);
   if (!e) return INVALID_HANDLE;
   long n = e->recorded;
+  if (e->capture) {
+    if (s != e->capture) s->origin = e->capture;
+    else e->stream->joined = e->after + 1;
+  } else if (s->capture()) {
+    violation("cuStreamWaitEvent in a capture for an event outside of it");
+    return CAPTURE_UNSUPPORTED;
+  }
   add(s, [=] { reach(e, n); });
   return 0;
 }
@@ -390,7 +473,7 @@ API int cuEventElapsedTime(float *ms, void *from, void *to) {
 static const char IMAGE[] = "fake cubin\n";
 
 API int cuModuleLoadData(void **m, const void *image) {
-  CALL(UNKNOWN); CONTEXT; NOT_CAPTURING;
+  CALL(UNKNOWN); CONTEXT; NOT_CAPTURING; SETTLED;
   if (strncmp((const char *)image, IMAGE, sizeof IMAGE - 1)) return INVALID_IMAGE;
   const char *path = (const char *)image + sizeof IMAGE - 1;
   // Kernels call the scheduler in this library.
@@ -469,10 +552,10 @@ API int cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned 
   return 0;
 }
 
-API int cuStreamBeginCapture_v2(void *stream, int) {
+API int cuStreamBeginCapture_v2(void *stream, int mode) {
   CALL(UNKNOWN); CONTEXT;
   STREAM(stream);
-  s->capturing = true;
+  s->capturing = true, s->captured_for_all = mode == 0, s->capturer = std::this_thread::get_id();
   s->captured.clear();
   return 0;
 }
@@ -481,6 +564,14 @@ API int cuStreamEndCapture(void *stream, void **g) {
   STREAM(stream);
   if (!s->capturing) violation("cuStreamEndCapture of a stream that is not captured");
   s->capturing = false;
+  for (auto &h : state.handles) {
+    Stream *other = h.second == "stream" ? (Stream *)h.first : nullptr;
+    if (!other || other->origin != s) continue;
+    other->origin = nullptr;
+    if (other->joined < other->added && !failure) violation("cuStreamEndCapture before the stream has waited for another one of its capture");
+  }
+  for (auto &h : state.handles)
+    if (h.second == "event" && ((Event *)h.first)->capture == s) ((Event *)h.first)->capture = nullptr;
   *g = nullptr;
   if (failure) return failure;
   *g = keep(new Graph{s->captured}, "graph");
@@ -776,17 +867,20 @@ API int cublasLtMatmul(void *h, void *desc, const float *alpha, u64 pa, void *la
   return 0;
 }
 
+#include "nccl.cc"
+
 // What tests ask and tell.
 
 static std::string answer;
 
 API void fake_reset() {
   LOCK;
+  reset_nccl();
   state.calls = state.fail_at = 0;
   state.fail_name = state.failed = "";
   state.violations.clear();
   state.counts.clear();
-  state.idle = false, state.most = 1ull << 30, state.driver_version = 12040, state.major = 9, state.minor = 0, state.devices = 1;
+  state.idle = false, state.most = 1ull << 30, state.driver_version = 12040, state.major = 9, state.minor = 0, state.devices = all_devices();
 }
 API void fake_fail_at(long n) { LOCK; state.fail_at = n; }
 API void fake_fail(const char *name) { LOCK; state.fail_name = name; }
@@ -810,7 +904,7 @@ API const char *fake_alive() {
   LOCK;
   answer = "";
   for (auto &h : state.handles) answer += h.second + "\n";
-  for (auto &m : state.memory) answer += printed("%llu bytes of the GPU\n", (unsigned long long)m.second);
+  for (auto &m : state.memory) answer += printed("%llu bytes of the GPU\n", (unsigned long long)m.second.bytes);
   for (auto &m : state.pinned) answer += printed("%llu pinned bytes\n", (unsigned long long)m.second);
   if (state.retained) answer += "the context\n";
   return answer.c_str();

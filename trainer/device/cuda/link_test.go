@@ -1,0 +1,403 @@
+package cuda_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda"
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/fake"
+)
+
+// gpus opens several devices on fake GPUs.
+func gpus(t *testing.T, c *fake.Control, n int) []*cuda.Device {
+	t.Helper()
+	c.SetGPU(int32(n), 9, 0, 12040)
+	all := make([]*cuda.Device, n)
+	for i := range all {
+		o := options(t, c)
+		o.Index = i
+		d, err := cuda.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i] = d
+	}
+	t.Cleanup(func() {
+		for _, d := range all {
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := c.CheckClosed(); err != nil {
+			t.Error(err)
+		}
+	})
+	return all
+}
+
+// rank is what a test does at each GPU.
+type rank func(ctx context.Context, i int, d *cuda.Device, l device.Link) error
+
+// linked links devices and does something at each, side by side. What fails at one ends the others.
+func linked(t *testing.T, all []*cuda.Device, do rank) []error {
+	t.Helper()
+	errs := make([]error, len(all))
+	id, err := all[0].NewLinkID()
+	if err != nil {
+		errs[0] = err
+		return errs
+	}
+	ctx, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	var wait sync.WaitGroup
+	for i, d := range all {
+		wait.Go(func() {
+			errs[i] = func() error {
+				l, err := d.Link(ctx, id, i, len(all))
+				if err != nil {
+					return err
+				}
+				defer context.AfterFunc(ctx, func() { l.Abort(context.Cause(ctx)) })()
+				if err := do(ctx, i, d, l); err != nil {
+					return err
+				}
+				return l.Close()
+			}()
+			if errs[i] != nil {
+				stop(fmt.Errorf("rank %d has failed: %w", i, errs[i]))
+			}
+		})
+	}
+	wait.Wait()
+	return errs
+}
+
+func noErrors(t *testing.T, errs []error) {
+	t.Helper()
+	for i, err := range errs {
+		if err != nil {
+			t.Errorf("rank %d: %v", i, err)
+		}
+	}
+}
+
+// filled is an array with these contents.
+func filled(d device.Device, x []float32) (device.Array, error) {
+	a, err := d.NewArray(device.Float32, len(x))
+	if err == nil {
+		err = device.WriteFloats(a, 0, x)
+	}
+	return a, err
+}
+
+func TestLink_sumsToTheSameBitsAtEveryGPU(t *testing.T) {
+	for _, n := range []int{1, 2, 3} {
+		t.Run(fmt.Sprintf("%d GPUs", n), func(t *testing.T) {
+			c := gpu(t)
+			lengths := []int{3, 0, 70_001} // more than the fake library exchanges at once
+			sums := make([][]float32, n)
+			noErrors(t, linked(t, gpus(t, c, n), func(_ context.Context, i int, d *cuda.Device, l device.Link) error {
+				var arrays []device.Array
+				for _, length := range lengths {
+					a, err := filled(d, numbers(i, length))
+					if err != nil {
+						return err
+					}
+					arrays = append(arrays, a)
+				}
+				if err := l.AllReduce(arrays); err != nil {
+					return err
+				}
+				for _, a := range arrays {
+					x, err := device.ReadFloats(a, 0, a.Len())
+					if err != nil {
+						return err
+					}
+					sums[i] = append(sums[i], x...)
+				}
+				return l.Err()
+			}))
+			var want []float32
+			for _, length := range lengths {
+				sum := make([]float32, length)
+				for i := range n {
+					for k, x := range numbers(i, length) {
+						sum[k] += x
+					}
+				}
+				want = append(want, sum...)
+			}
+			for i, x := range sums {
+				if !slices.Equal(x, want) {
+					t.Errorf("rank %d has other sums", i)
+				}
+			}
+		})
+	}
+}
+
+// numbers are those of a rank.
+func numbers(rank, n int) []float32 {
+	random := rand.New(rand.NewPCG(uint64(rank), uint64(n)))
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = random.Float32() - 0.5
+	}
+	return x
+}
+
+func TestLink_takesTheMinimumOfFlagsAndGathers(t *testing.T) {
+	c := gpu(t)
+	noErrors(t, linked(t, gpus(t, c, 3), func(_ context.Context, i int, d *cuda.Device, l device.Link) error {
+		flags, err := d.NewArray(device.Int32, 2)
+		if err != nil {
+			return err
+		}
+		if err := flags.Write(0, device.Bytes([]int32{1, min(1, int32(i))})); err != nil {
+			return err
+		}
+		own, err := filled(d, []float32{float32(i), 10 * float32(i)})
+		if err != nil {
+			return err
+		}
+		all, err := d.NewArray(device.Float32, 6)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(l.AllReduce([]device.Array{flags}), l.AllGather(own, all)); err != nil {
+			return err
+		}
+		got := make([]int32, 2)
+		if err := flags.Read(0, device.Bytes(got)); err != nil {
+			return err
+		}
+		if !slices.Equal(got, []int32{1, 0}) {
+			t.Errorf("rank %d: the flags are %v", i, got)
+		}
+		x, err := device.ReadFloats(all, 0, 6)
+		if !slices.Equal(x, []float32{0, 0, 1, 10, 2, 20}) {
+			t.Errorf("rank %d has gathered %v", i, x)
+		}
+		return err
+	}))
+}
+
+func TestLink_keepsProductsFromReadingOldWeights(t *testing.T) {
+	c := gpu(t)
+	noErrors(t, linked(t, gpus(t, c, 2), func(ctx context.Context, i int, d *cuda.Device, l device.Link) error {
+		p := product(device.BFloat16)
+		x, err := d.Compile(p)
+		if err != nil {
+			return err
+		}
+		bound := arrays(t, d, p, 1)
+		for run := 1; run <= 3; run++ {
+			if err := x.Run(ctx, 1, bound); err != nil {
+				return err
+			}
+			y, err := device.ReadFloats(bound["y"], 0, 1)
+			if err != nil {
+				return err
+			}
+			if want := []float32{3, 6, 12}[run-1]; y[0] != want {
+				t.Errorf("rank %d: the product is %g in run %d, want %g", i, y[0], run, want)
+			}
+			if err := l.AllReduce([]device.Array{bound["w"]}); err != nil {
+				return err
+			}
+		}
+		return x.Close()
+	}))
+}
+
+// A GPU whose peer does not come waits until it is told that it need not.
+func TestLink_isAbortedWhereverItWaits(t *testing.T) {
+	gone := errors.New("rank 1 is gone")
+	t.Run("for a sum", func(t *testing.T) {
+		c := gpu(t)
+		errs := linked(t, gpus(t, c, 2), func(_ context.Context, i int, d *cuda.Device, l device.Link) error {
+			a, err := filled(d, []float32{1})
+			if err != nil {
+				return err
+			}
+			c.BreakNCCL(6)
+			if err := l.AllReduce([]device.Array{a}); err != nil {
+				return err
+			}
+			if i == 1 {
+				return gone
+			}
+			if _, err := device.ReadFloats(a, 0, 1); err != nil {
+				t.Errorf("the read that had to wait ends with %v", err)
+			}
+			return l.Err()
+		})
+		for i, err := range errs {
+			if !errors.Is(err, gone) {
+				t.Errorf("rank %d ends with %v", i, err)
+			}
+		}
+	})
+	t.Run("for others to launch", func(t *testing.T) {
+		c := gpu(t)
+		errs := linked(t, gpus(t, c, 2), func(_ context.Context, i int, d *cuda.Device, l device.Link) error {
+			if i == 1 {
+				return gone
+			}
+			a, err := filled(d, []float32{1})
+			if err != nil {
+				return err
+			}
+			return l.AllReduce([]device.Array{a})
+		})
+		for i, err := range errs {
+			if !errors.Is(err, gone) {
+				t.Errorf("rank %d ends with %v", i, err)
+			}
+		}
+	})
+	t.Run("to be linked", func(t *testing.T) {
+		c := gpu(t)
+		d := gpus(t, c, 2)[0]
+		id, err := d.NewLinkID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancelCause(t.Context())
+		stop(gone)
+		if _, err := d.Link(ctx, id, 0, 2); !errors.Is(err, gone) {
+			t.Errorf("linking ends with %v", err)
+		}
+	})
+}
+
+// A connection that fails is noticed, though the GPU only waits.
+func TestLink_noticesAConnectionThatFails(t *testing.T) {
+	c := gpu(t)
+	errs := linked(t, gpus(t, c, 2), func(_ context.Context, _ int, d *cuda.Device, l device.Link) error {
+		a, err := filled(d, []float32{1})
+		if err != nil {
+			return err
+		}
+		c.BreakNCCL(6)
+		if err := l.AllReduce([]device.Array{a}); err != nil {
+			return err
+		}
+		if _, err := device.ReadFloats(a, 0, 1); err != nil {
+			return err
+		}
+		return l.Err()
+	})
+	said := fmt.Sprint(errs)
+	if errs[0] == nil || errs[1] == nil || !strings.Contains(said, "ncclCommGetAsyncError: ncclRemoteError") {
+		t.Errorf("the ranks end with %v", said)
+	}
+}
+
+func TestLink_refusesWhatIsNotItsOwn(t *testing.T) {
+	c := gpu(t)
+	all := gpus(t, c, 2)
+	other, err := filled(all[1], []float32{1, 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	noErrors(t, linked(t, all[:1], func(_ context.Context, _ int, d *cuda.Device, l device.Link) error {
+		half, err := d.NewArray(device.BFloat16, 2)
+		if err != nil {
+			return err
+		}
+		for name, err := range map[string]error{
+			"another device's":      l.AllReduce([]device.Array{other}),
+			"bfloat16":              l.AllReduce([]device.Array{half}),
+			"of another length":     l.AllGather(half, other),
+			"not NCCL's identifier": func() error { _, err := d.Link(t.Context(), []byte("id"), 0, 1); return err }(),
+		} {
+			if err == nil {
+				t.Errorf("%s: no error", name)
+			}
+		}
+		return nil
+	}))
+}
+
+func TestLink_isMissedWithoutNCCL(t *testing.T) {
+	c := gpu(t)
+	d := open(t, c, options(t, c))
+	t.Setenv(cuda.NCCLVariable, "off")
+	if _, err := d.LinkKind(); err == nil || !strings.Contains(err.Error(), cuda.NCCLVariable) {
+		t.Errorf("switched off: %v", err)
+	}
+	t.Setenv(cuda.NCCLVariable, "")
+	c.SetNCCL(21003)
+	if _, err := d.LinkKind(); err == nil || !strings.Contains(err.Error(), "2.10.3") || !strings.Contains(err.Error(), "nvidia-nccl-cu12") {
+		t.Errorf("an old version: %v", err)
+	}
+	c.SetNCCL(22703)
+	if kind, err := d.LinkKind(); err != nil || kind != "nccl 2.27.3" {
+		t.Errorf("got %q, %v", kind, err)
+	}
+}
+
+// Every call of two GPUs that add up fails once: no thread hangs, what failed is named, and everything is freed.
+func TestLink_survivesTheFailureOfEveryCall(t *testing.T) {
+	c := gpu(t)
+	fail := func(n int) {
+		t.Helper()
+		c.Reset()
+		c.SetGPU(2, 9, 0, 12040)
+		c.FailAt(n)
+		said := ""
+		if err := sumOnTwo(t, c); err != nil {
+			said = err.Error()
+		}
+		if name := c.Failed(); !strings.Contains(said, name) || name == "" && said != "" {
+			t.Errorf("call %d, %s, failed, and that says: %q", n, name, said)
+		}
+		if err := c.CheckClosed(); err != nil {
+			t.Fatalf("call %d, %s, failed: %v", n, c.Failed(), err)
+		}
+	}
+	fail(0)
+	calls := c.Calls()
+	t.Logf("two sums make %d calls", calls)
+	for n := 1; n <= calls; n++ {
+		fail(n)
+	}
+}
+
+// sumOnTwo opens two GPUs, adds arrays up twice, and closes everything.
+func sumOnTwo(t *testing.T, c *fake.Control) (failed error) {
+	var all []*cuda.Device
+	for i := range 2 {
+		o := options(t, c)
+		o.Index = i
+		d, err := cuda.New(o)
+		if err != nil {
+			return err
+		}
+		defer func() { failed = errors.Join(failed, d.Close()) }()
+		all = append(all, d)
+	}
+	return errors.Join(linked(t, all, func(_ context.Context, _ int, d *cuda.Device, l device.Link) error {
+		a, err := filled(d, []float32{1, 2})
+		if err != nil {
+			return err
+		}
+		for range 2 {
+			if err := l.AllReduce([]device.Array{a, a}); err != nil {
+				return err
+			}
+		}
+		if _, err := device.ReadFloats(a, 0, 2); err != nil {
+			return err
+		}
+		return l.Err()
+	})...)
+}
