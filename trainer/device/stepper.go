@@ -12,7 +12,8 @@ type StepDevice interface {
 // Steps says what training steps consist of, for the rows [First, First+Rows) of the global batch. In each, rows that have
 // halted take the example that was handed over for them; the program runs a segment; it is decided which rows have halted,
 // as model.Halted and model.ExplorationMinimum do; the figures of the step are added to sums; parameters and the rows of the
-// puzzle table that were used are updated.
+// puzzle table that were used are updated. If there is a link, gradients are those of all ranks, and one whose loss is not
+// finite keeps all from their update; sums are of the own rows alone.
 type Steps struct {
 	// Program is compiled by this device, Bindings are what it runs with: the values "tokens" and "labels" I32 [rows, S],
 	// "halted" and "last" I32 [rows], "puzzle" and "grad/puzzle" F32 [rows, dim], "loss.lm" F32 [rows], "loss.q", "q" and
@@ -25,6 +26,11 @@ type Steps struct {
 	// Table F32 [identifiers, TableDim] is the puzzle table; nil is none.
 	Table    Array
 	TableDim int
+
+	// Link is the connection to the other ranks, nil without any. Batch is the global batch, of which every rank has as many
+	// rows as collective.Share gives it. The stepper is closed before the link.
+	Link  Link
+	Batch int
 
 	Rows, First   int
 	MaxSegments   int

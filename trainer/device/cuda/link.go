@@ -222,9 +222,17 @@ func (l *link) AllGather(own, all device.Array) error {
 
 // allGather is to AllGather what allReduce is to AllReduce.
 func (l *link) allGather(s binding.Stream, own, all *array) error {
-	return l.call(func() error {
-		return l.nccl.AllGather(own.data.at, all.data.at, own.n*own.dtype.Size(), l.comm, s)
-	})
+	return l.gather(s, own.data.at, all.data.at, own.n*own.dtype.Size())
+}
+
+// gather is allGather of so many bytes of each rank.
+func (l *link) gather(s binding.Stream, own, all binding.Pointer, bytes int) error {
+	return l.call(func() error { return l.nccl.AllGather(own, all, bytes, l.comm, s) })
+}
+
+// minimum replaces n int32 by their minima over all ranks, as allReduce does.
+func (l *link) minimum(s binding.Stream, at binding.Pointer, n int) error {
+	return l.call(func() error { return l.nccl.MinInt32(at, n, l.comm, s) })
 }
 
 // launch calls f, which adds collectives to streams or launches graphs that have some, while the other GPUs of this process

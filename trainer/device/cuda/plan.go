@@ -37,7 +37,7 @@ type step struct {
 // newPlan places everything and prepares all launches, on the thread.
 func newPlan(x *executable, rows int) (*plan, error) {
 	p := &plan{executable: x, rows: rows, arrays: slices.Clone(x.bound), shadow: map[int]int{}, steps: make([]step, len(x.program.Instructions))}
-	p.repeated = repeated{device: x.device, name: "program " + x.program.Name, launch: p.launchAll}
+	p.repeated = repeated{device: x.device, name: "program " + x.program.Name, launch: func() error { return p.launchAll(nil) }}
 	works := make([]kernel.Work, len(p.steps))
 	scratch := 0
 	for i := range x.program.Instructions {
@@ -202,13 +202,19 @@ func (p *plan) step(i int) error {
 	return nil
 }
 
-// launchAll adds all instructions to the stream.
-func (p *plan) launchAll() error {
+// launchAll adds all instructions to the stream. After each it calls after, if that is not nil.
+func (p *plan) launchAll(after func(instruction int) error) error {
 	if err := p.begin(); err != nil {
 		return err
 	}
 	for i := range p.steps {
 		if err := p.step(i); err != nil {
+			return err
+		}
+		if after == nil {
+			continue
+		}
+		if err := after(i); err != nil {
 			return err
 		}
 	}

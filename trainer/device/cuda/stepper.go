@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"slices"
 	"unsafe"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
@@ -61,9 +60,10 @@ type stepper struct {
 	plan   *plan
 	update *denseUpdate
 	step   repeated
-	// tail is launched after the program and before the update, sign after it.
-	tail []*launch
-	sign *launch
+	// finite and halt are launched after the program and before the update, sign, which may be nil, after it.
+	finite, halt, sign *launch
+	// exchange is what ranks tell each other; nil without a link.
+	exchange *exchange
 
 	heard []device.StepResult
 }
@@ -179,6 +179,9 @@ func (s *stepper) start() (err error) {
 			return err
 		}
 	}
+	if err := s.startExchange(); err != nil {
+		return err
+	}
 	return s.prepareTail()
 }
 
@@ -208,28 +211,37 @@ func (s *stepper) startSlot(to *slot) (err error) {
 
 // prepareTail makes the launches that follow the program.
 func (s *stepper) prepareTail() error {
-	d, sizes := s.device, s.sizes()
-	where := places{buffer: s.buffers(0)}
-	for _, describe := range []func(kernel.ActBuffers, kernel.ActSizes) (kernel.Work, error){kernel.ActFinite, kernel.ActHalt} {
-		work, err := describe(actBuffers, sizes)
+	sizes := s.sizes()
+	for _, part := range []struct {
+		to       **launch
+		describe func() (kernel.Work, error)
+	}{
+		{&s.finite, func() (kernel.Work, error) { return kernel.ActFinite(actBuffers, sizes) }},
+		{&s.halt, func() (kernel.Work, error) { return kernel.ActHalt(actBuffers, sizes) }},
+		{&s.sign, func() (kernel.Work, error) {
+			return kernel.SignSGD(signBuffers, s.signedRows(), sizes.PuzzleDim, sizes.PuzzleRows)
+		}},
+	} {
+		if part.to == &s.sign && s.arrays.table == nil {
+			continue
+		}
+		work, err := part.describe()
 		if err != nil {
 			return err
 		}
-		l, err := d.prepare(&work.Launches[0], where)
-		if err != nil {
+		if *part.to, err = s.device.prepare(&work.Launches[0], places{buffer: s.buffers(0)}); err != nil {
 			return err
 		}
-		s.tail = append(s.tail, l)
 	}
-	if s.arrays.table == nil {
-		return nil
+	return nil
+}
+
+// signedRows is of how many rows the puzzle table's update knows gradients.
+func (s *stepper) signedRows() int {
+	if s.exchange == nil {
+		return s.steps.Rows
 	}
-	work, err := kernel.SignSGD(signBuffers, sizes.Rows, sizes.PuzzleDim, sizes.PuzzleRows)
-	if err != nil {
-		return err
-	}
-	s.sign, err = d.prepare(&work.Launches[0], where)
-	return err
+	return s.exchange.rows * s.exchange.link.size
 }
 
 func (s *stepper) sizes() kernel.ActSizes {
@@ -264,8 +276,9 @@ const (
 	bufferSums
 	bufferFinite
 	bufferStep
-	bufferPuzzleGradient
-	bufferSign
+	bufferSignPuzzles
+	bufferSignGradient
+	bufferSignScalars
 )
 
 var actBuffers = kernel.ActBuffers{
@@ -275,7 +288,7 @@ var actBuffers = kernel.ActBuffers{
 	Sums: bufferSums, Finite: bufferFinite, StepCount: bufferStep,
 }
 
-var signBuffers = kernel.SignBuffers{Table: bufferTable, IDs: bufferPuzzles, Gradients: bufferPuzzleGradient, Scalars: bufferSign, Finite: bufferFinite}
+var signBuffers = kernel.SignBuffers{Table: bufferTable, IDs: bufferSignPuzzles, Gradients: bufferSignGradient, Scalars: bufferSignScalars, Finite: bufferFinite}
 
 // buffers returns where the buffers of the bookkeeping are, with new examples at fresh.
 func (s *stepper) buffers(fresh binding.Pointer) func(int) binding.Pointer {
@@ -283,16 +296,19 @@ func (s *stepper) buffers(fresh binding.Pointer) func(int) binding.Pointer {
 	at := map[int]binding.Pointer{
 		bufferFreshTokens: fresh, bufferFreshLabels: fresh + tokens, bufferFreshPuzzles: fresh + 2*tokens,
 		bufferSums: s.results.at, bufferFinite: s.results.at + binding.Pointer(finiteAt),
-		bufferStep: s.scalars.at + stepAt, bufferSign: s.scalars.at + signAt, bufferLast: s.last.at,
+		bufferStep: s.scalars.at + stepAt, bufferSignScalars: s.scalars.at + signAt, bufferLast: s.last.at,
 	}
 	for buffer, x := range map[int]*array{
 		bufferTokens: a.tokens, bufferLabels: a.labels, bufferPuzzles: a.puzzles, bufferSegments: a.segments, bufferHalted: a.halted,
 		bufferLast: a.last, bufferTable: a.table, bufferPuzzle: a.puzzle, bufferLossLM: a.lossLM, bufferLossQ: a.lossQ, bufferQ: a.q,
-		bufferStats: a.stats, bufferPuzzleGradient: a.puzzleGradient,
+		bufferStats: a.stats, bufferSignPuzzles: a.puzzles, bufferSignGradient: a.puzzleGradient,
 	} {
 		if x != nil {
 			at[buffer] = x.data.at
 		}
+	}
+	if x := s.exchange; x != nil && a.table != nil {
+		at[bufferSignPuzzles], at[bufferSignGradient] = x.puzzles.all.at, x.gradients.all.at
 	}
 	return func(buffer int) binding.Pointer { return at[buffer] }
 }
@@ -316,14 +332,20 @@ func (s *stepper) Step(ctx context.Context, in device.StepInput) ([]device.StepR
 		return nil, err
 	}
 	defer runtime.KeepAlive(s)
-	err = s.device.thread.do(func() error {
-		to := s.slots[s.next%stepsUnderWay]
+	to, thread := s.slots[s.next%stepsUnderWay], s.device.thread
+	err = thread.do(func() error {
 		if err := s.hear(to); err != nil {
 			return err
 		}
 		s.fill(to, in, adam)
-		return s.enqueue(to, in)
+		return s.begin(to)
 	})
+	if err == nil {
+		err = s.together(func() error { return thread.do(s.run) })
+	}
+	if err == nil {
+		err = thread.do(func() error { return s.end(to, in.LastOfWindow) })
+	}
 	return s.heard, err
 }
 
@@ -343,8 +365,8 @@ func (s *stepper) fill(to *slot, in device.StepInput, adam []byte) {
 // bytes are a part of the slot's host memory.
 func (to *slot) bytes(at, n int) []byte { return unsafe.Slice((*byte)(unsafe.Add(to.host, at)), n) }
 
-// enqueue adds a step to the stream.
-func (s *stepper) enqueue(to *slot, in device.StepInput) error {
+// begin adds what a step begins with: examples and scalars.
+func (s *stepper) begin(to *slot) error {
 	d := s.device
 	if err := d.memory.collect(); err != nil {
 		return err
@@ -364,15 +386,14 @@ func (s *stepper) enqueue(to *slot, in device.StepInput) error {
 	if err := d.run(to.admit); err != nil {
 		return err
 	}
-	if err := d.driver.MemcpyHtoDAsync(s.scalars.at, unsafe.Add(to.host, to.scalars), scalarBytes, d.stream); err != nil {
-		return err
-	}
-	if err := s.run(); err != nil {
-		return err
-	}
+	return d.driver.MemcpyHtoDAsync(s.scalars.at, unsafe.Add(to.host, to.scalars), scalarBytes, d.stream)
+}
+
+// end adds what a step ends with: its results on their way to the host.
+func (s *stepper) end(to *slot, lastOfWindow bool) error {
 	s.executable.changed()
 	s.update.done()
-	if err := s.reply(to, in.LastOfWindow); err != nil {
+	if err := s.reply(to, lastOfWindow); err != nil {
 		return err
 	}
 	to.busy = true
@@ -402,33 +423,45 @@ func (s *stepper) prepare() error {
 	return nil
 }
 
-// launch adds the program and what follows it to the stream.
+// launch adds the program and what follows it to the stream, and the sums of gradients to another as they are complete.
 func (s *stepper) launch() error {
-	if err := s.plan.launchAll(); err != nil {
+	if err := s.plan.launchAll(s.reduceAfter); err != nil {
 		return err
 	}
 	return s.launchTail()
 }
 
 func (s *stepper) launchTail() error {
-	all := append(slices.Clone(s.tail), s.update.launch)
-	if s.sign != nil {
-		all = append(all, s.sign)
+	d := s.device
+	if err := d.run(s.finite); err != nil {
+		return err
 	}
-	for _, l := range all {
-		if err := s.device.run(l); err != nil {
+	if err := s.exchangeRest(); err != nil {
+		return err
+	}
+	for _, l := range [...]*launch{s.halt, s.update.launch, s.sign} {
+		if l == nil {
+			continue
+		}
+		if err := d.run(l); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// run adds the step as a graph, or measures its instructions.
 func (s *stepper) run() error {
 	if !s.device.options.Profile {
 		return s.step.run()
 	}
 	if err := s.executable.runMeasured(s.plan); err != nil {
 		return err
+	}
+	for i := range s.plan.steps {
+		if err := s.reduceAfter(i); err != nil {
+			return err
+		}
 	}
 	return s.launchTail()
 }
@@ -459,6 +492,11 @@ func (s *stepper) hear(from *slot) error {
 		return fmt.Errorf("step %d: %w", from.step, err)
 	}
 	from.busy = false
+	if x := s.exchange; x != nil {
+		if err := x.link.Err(); err != nil {
+			return fmt.Errorf("step %d: %w", from.step, err)
+		}
+	}
 	raw := from.bytes(from.reply, faultAt+4)
 	if err := kernel.FaultError(binary.LittleEndian.Uint32(raw[faultAt:])); err != nil {
 		return fmt.Errorf("step %d: %w", from.step, err)
@@ -520,7 +558,7 @@ func (s *stepper) free() error {
 	if s.copies != 0 {
 		all = append(all, d.driver.StreamSynchronize(s.copies))
 	}
-	all = append(all, s.step.free(), s.update.free(d), d.memory.free(s.scalars), d.memory.free(s.last), d.memory.free(s.results))
+	all = append(all, s.step.free(), s.update.free(d), s.exchange.free(d), d.memory.free(s.scalars), d.memory.free(s.last), d.memory.free(s.results))
 	for _, x := range s.slots {
 		if x == nil {
 			continue
