@@ -16,7 +16,7 @@ type Group interface {
 	// Context ends when a peer is lost; its cause is the [PeerLostError].
 	Context() context.Context
 	// AllReduce replaces each float32 array by its sum over all ranks. The order of the additions depends on nothing but
-	// the size of the group, and all ranks get the same bits.
+	// the size of the group and what it consists of, and all ranks get the same bits.
 	AllReduce(ctx context.Context, arrays []device.Array) error
 	// AllGather returns what each rank has given, by rank. Lengths may differ.
 	AllGather(ctx context.Context, own []byte) ([][]byte, error)
@@ -33,7 +33,7 @@ type Group interface {
 
 // PeerLostError says that another process of the group has gone, so that this one cannot go on.
 type PeerLostError struct {
-	// Rank is the one that is lost, -1 if that is not known.
+	// Rank is that of the process that is lost, -1 if that is not known.
 	Rank   int
 	Reason string
 }

@@ -125,6 +125,8 @@ func (w World) judge(h hello) *refusal {
 		return &refusal{Reason: fmt.Sprintf("rank 0 trains with %d processes, rank %d with %d: start all with the same HRM_WORLD_SIZE", w.Size, h.Rank, h.Size), Final: true, Mismatch: true}
 	case h.Rank < 1 || h.Rank >= w.Size:
 		return &refusal{Reason: fmt.Sprintf("there is no room for rank %d among %d processes", h.Rank, w.Size), Final: true, Mismatch: true}
+	case h.Devices != w.devices():
+		return &refusal{Reason: fmt.Sprintf("rank 0 trains on %d devices, rank %d on %d: give all processes the same number of GPUs, or name as many with --device", w.devices(), h.Rank, h.Devices), Final: true, Mismatch: true}
 	case h.Recipe != w.Recipe:
 		return &refusal{Reason: "it was started with another model, dataset, training or evaluation than rank 0: give all processes the same job", Final: true, Mismatch: true}
 	}

@@ -19,6 +19,8 @@ type World struct {
 	Attempt int
 	Rank    int
 	Size    int
+	// Devices is how many devices each process trains on; 0 is 1.
+	Devices int
 	// Recipe is a hash of all that decides what is computed: it must be the same everywhere.
 	Recipe string
 	// Rendezvous is the host of rank 0, or host:port if it does not listen on the usual port. Rank 0 listens on the port
@@ -71,8 +73,7 @@ func Join(ctx context.Context, w World, t Timing, note func(string)) (Group, err
 	return dial(ctx, w, t, note, openTransport)
 }
 
-// transport moves the data of a group. Gloo is one; another (NCCL) would hand a unique identifier around in place of
-// addresses.
+// transport moves the data of a group of processes. Gloo is one.
 type transport interface {
 	// addresses is what the other ranks must know to connect to this one.
 	addresses() []byte
@@ -111,8 +112,10 @@ func (w World) listenAddress() string {
 	return ":" + port
 }
 
+func (w World) devices() int { return max(1, w.Devices) }
+
 func (w World) hello() hello {
-	return hello{Job: w.Job, Attempt: w.Attempt, Size: w.Size, Rank: w.Rank, Recipe: w.Recipe}
+	return hello{Job: w.Job, Attempt: w.Attempt, Size: w.Size, Rank: w.Rank, Devices: w.devices(), Recipe: w.Recipe}
 }
 
 // dial joins as a rank other than 0: it asks rank 0 until all are there.

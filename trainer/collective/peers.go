@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +23,7 @@ type group struct {
 	cancel context.CancelCauseFunc
 	// calling is held while the transport works.
 	calling sync.Mutex
-	flat    []byte
+	flat    []float32
 	closed  bool
 	// left is closed, by rank, when the other side has come to its regular end.
 	left map[int]chan struct{}
@@ -124,38 +123,14 @@ func (g *group) Silence() time.Duration {
 }
 
 // AllReduce implements [Group]: the arrays travel as one, through host memory.
-func (g *group) AllReduce(ctx context.Context, arrays []device.Array) error {
-	size := 0
-	for _, a := range arrays {
-		if a.DType() != device.Float32 {
-			return fmt.Errorf("sum over all ranks: an array is of %v, want %v", a.DType(), device.Float32)
-		}
-		size += 4 * a.Len()
-	}
-	g.flat = slices.Grow(g.flat[:0], size)[:size]
-	if err := g.each(arrays, func(a device.Array, part []byte) error { return a.Read(0, part) }); err != nil {
-		return fmt.Errorf("read what is to be summed: %w", err)
-	}
-	if err := g.call(ctx, "sum over all ranks", func() error { return g.transport.allReduce(g.flat) }); err != nil {
+func (g *group) AllReduce(ctx context.Context, arrays []device.Array) (err error) {
+	if g.flat, err = readFlat(g.flat, arrays); err != nil {
 		return err
 	}
-	if err := g.each(arrays, func(a device.Array, part []byte) error { return a.Write(0, part) }); err != nil {
-		return fmt.Errorf("write what was summed: %w", err)
+	if err := g.call(ctx, "sum over all ranks", func() error { return g.transport.allReduce(device.Bytes(g.flat)) }); err != nil {
+		return err
 	}
-	return nil
-}
-
-// each does something with every array and its part of the flat buffer.
-func (g *group) each(arrays []device.Array, do func(a device.Array, part []byte) error) error {
-	at := 0
-	for _, a := range arrays {
-		n := 4 * a.Len()
-		if err := do(a, g.flat[at:at+n]); err != nil {
-			return err
-		}
-		at += n
-	}
-	return nil
+	return writeFlat(g.flat, arrays)
 }
 
 // AllGather implements [Group].

@@ -119,6 +119,7 @@ func TestRendezvous_refusesWhoDoesNotBelong(t *testing.T) {
 	}{
 		{"an earlier attempt", func(w *World) { w.Attempt = 1 }, "attempt 1 is over: this is attempt 2", false},
 		{"another number of processes", func(w *World) { w.Size = 3 }, "trains with 2 processes", true},
+		{"another number of devices", func(w *World) { w.Devices = 4 }, "rank 0 trains on 1 devices, rank 1 on 4", true},
 		{"another recipe", func(w *World) { w.Recipe = "other" }, "give all processes the same job", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

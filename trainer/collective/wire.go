@@ -90,6 +90,7 @@ type hello struct {
 	Attempt int    `json:"attempt"`
 	Size    int    `json:"size"`
 	Rank    int    `json:"rank"`
+	Devices int    `json:"devices"`
 	// Recipe is a hash of all that decides what is computed.
 	Recipe string `json:"recipe"`
 }

@@ -21,7 +21,7 @@ type Linker interface {
 // for Abort and Err, which may be called from any.
 type Link interface {
 	// AllReduce replaces each Float32 array by its sum over all ranks, and each Int32 array by its minimum, element by
-	// element. All ranks get the same bits; the order of the additions depends on the devices and how they are connected.
+	// element. No array may be given twice. All ranks get the same bits; the order of the additions depends on the devices and how they are connected.
 	AllReduce(arrays []Array) error
 	// AllGather puts the elements of every rank's own array into all, by rank: all has size times the elements of own.
 	AllGather(own, all Array) error

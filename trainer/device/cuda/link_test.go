@@ -390,8 +390,12 @@ func sumOnTwo(t *testing.T, c *fake.Control) (failed error) {
 		if err != nil {
 			return err
 		}
+		b, err := filled(d, []float32{3})
+		if err != nil {
+			return err
+		}
 		for range 2 {
-			if err := l.AllReduce([]device.Array{a, a}); err != nil {
+			if err := l.AllReduce([]device.Array{a, b}); err != nil {
 				return err
 			}
 		}

@@ -62,6 +62,7 @@ thread_local int group_depth, group_error;
 struct Grouped {
   Stream *stream;
   Work work;
+  u64 to, bytes;
 };
 thread_local std::vector<Grouped> grouped;
 
@@ -299,6 +300,10 @@ API int ncclGroupEnd() {
   calls.swap(grouped);
   group_error = 0;
   if (failure) return failure;
+  // The calls of a group are done side by side.
+  for (Grouped &a : calls)
+    for (Grouped &b : calls)
+      if (&a < &b && a.to < b.to + b.bytes && b.to < a.to + a.bytes) violation("two collectives of a group have results in the same place");
   for (Grouped &g : calls) add(g.stream, std::move(g.work));
   return 0;
 }
@@ -312,12 +317,11 @@ static int enqueue(void *communicator, void *stream, const Operation &o, u64 sen
     violation(printed("%s: communicator and stream are not the current GPU's", function));
     return failed(NCCL_ARGUMENT, "another GPU");
   }
-  u64 bytes = o.count * (o.type == NCCL_INT8 ? 1 : 4);
-  if (!inside(send, bytes, function) || !inside(receive, o.reduction == NCCL_GATHER ? bytes * c->size : bytes, function))
-    return failed(NCCL_ARGUMENT, "no memory of this GPU");
+  u64 bytes = o.count * (o.type == NCCL_INT8 ? 1 : 4), received = o.reduction == NCCL_GATHER ? bytes * c->size : bytes;
+  if (!inside(send, bytes, function) || !inside(receive, received, function)) return failed(NCCL_ARGUMENT, "no memory of this GPU");
   if (o.count == 0) return 0;
   Work work([=] { collective(c, o, send, receive); }, c);
-  if (group_depth) grouped.push_back({s, std::move(work)});
+  if (group_depth) grouped.push_back({s, std::move(work), receive, received});
   else add(s, std::move(work));
   return 0;
 }
