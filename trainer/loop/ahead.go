@@ -5,24 +5,24 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hrm-operator/hrm-operator/trainer/collective"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/model"
 )
 
 // ahead makes the steps of a trainer by a device that decides by itself which rows halt. The carry is on the device, the
-// trainer's own is only right after Settle. Figures of a step are known some steps later.
+// trainer's own is only right after Settle, and of its own rank's rows. Figures of a step are known some steps later.
 type ahead struct {
 	stepper device.Stepper
 	// puzzles and segments are the parts of the carry that the program does not know.
 	puzzles, segments device.Array
-	// sums are those of the latest result.
-	sums device.StepSums
 }
 
 // newAhead returns nil if the device leaves it to the host to decide, or cannot add up the gradients of the group by itself.
 func newAhead(t *Trainer) (*ahead, error) {
 	d, ok := t.network.Device.(device.StepDevice)
-	if !ok || t.group.Size() > 1 {
+	link := collective.DeviceLink(t.group)
+	if !ok || t.group.Size() > 1 && link == nil {
 		return nil, nil
 	}
 	a := &ahead{}
@@ -34,7 +34,7 @@ func newAhead(t *Trainer) (*ahead, error) {
 	}
 	s := device.Steps{
 		Program: t.network.train, Bindings: t.arrays, Puzzles: a.puzzles, Segments: a.segments, Parameters: t.adam.Dense(),
-		Rows: t.rows(), First: t.from, MaxSegments: t.hyper.MaxSegments, FixedSegments: t.hyper.FixedSegments,
+		Link: link, Batch: t.hyper.Batch, Rows: t.rows(), First: t.from, MaxSegments: t.hyper.MaxSegments, FixedSegments: t.hyper.FixedSegments,
 		Exploration: t.hyper.Exploration, Seed: t.hyper.Seed,
 	}
 	if t.sign != nil {
@@ -61,22 +61,44 @@ func (t *Trainer) stepAhead(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("step %d: %w", t.step, cause(ctx, err))
 	}
-	return t.hear(results)
+	return t.hear(ctx, results)
 }
 
-// hear takes the results of steps that are done.
-func (t *Trainer) hear(results []device.StepResult) error {
+// hear takes the results of steps that are done: all ranks have those of the same ones.
+func (t *Trainer) hear(ctx context.Context, results []device.StepResult) error {
 	for _, r := range results {
 		if !r.Finite {
 			return &NotFiniteError{Step: r.Step}
 		}
-		t.ahead.sums = r.Sums
-		t.count(r.Step, windowOf(r.Sums))
-		if t.lastOfWindow(r.Step) {
-			t.ahead.sums = device.StepSums{}
+		w, err := t.windowOfAll(ctx, r.Sums)
+		if err != nil {
+			return fmt.Errorf("step %d: %w", r.Step, err)
 		}
+		t.count(r.Step, w)
+		if t.lastOfWindow(r.Step) {
+			w = Window{}
+		}
+		t.window = w
 	}
 	return nil
+}
+
+// windowOfAll adds up what the ranks have summed up, in their order.
+func (t *Trainer) windowOfAll(ctx context.Context, own device.StepSums) (all Window, err error) {
+	raw, err := t.group.AllGather(ctx, encodeSums(windowOf(own).values()))
+	if err != nil {
+		return all, fmt.Errorf("figures: %w", err)
+	}
+	for rank, sums := range raw {
+		var w Window
+		if err := decodeSums(sums, w.values()); err != nil {
+			return all, fmt.Errorf("rank %d: %w", rank, err)
+		}
+		for i, x := range w.values() {
+			*all.values()[i] += *x
+		}
+	}
+	return all, nil
 }
 
 // Settle waits until all steps are done, and the trainer's carry and window are those after the last one.
@@ -88,10 +110,9 @@ func (t *Trainer) Settle() error {
 	if err != nil {
 		return fmt.Errorf("step %d: %w", t.step, err)
 	}
-	if err := t.hear(results); err != nil {
+	if err := t.hear(t.group.Context(), results); err != nil {
 		return err
 	}
-	t.window = windowOf(t.ahead.sums)
 	return t.readCarry()
 }
 
@@ -148,17 +169,54 @@ func (t *Trainer) writeSums() error {
 	if t.ahead == nil {
 		return nil
 	}
-	for i, x := range t.window.values() {
-		t.ahead.sums[i] = *x
+	var sums device.StepSums
+	if t.group.Rank() == 0 {
+		for i, x := range t.window.values() {
+			sums[i] = *x
+		}
 	}
-	return t.ahead.stepper.SetSums(t.ahead.sums)
+	return t.ahead.stepper.SetSums(sums)
 }
 
-func windowOf(sums device.StepSums) (w Window) {
+func windowOf(sums device.StepSums) *Window {
+	var w Window
 	for i, x := range w.values() {
 		*x = sums[i]
 	}
-	return w
+	return &w
+}
+
+// gatherCarry fills in the other ranks' rows of the carry.
+func (t *Trainer) gatherCarry(ctx context.Context) error {
+	if t.ahead == nil || t.group.Size() == 1 {
+		return nil
+	}
+	c, width := &t.carry, len(t.carry.tokens)/t.hyper.Batch
+	halted := bits(c.halted)
+	parts := func(from, to int) [5][]int32 {
+		return [...][]int32{c.tokens[from*width : to*width], c.labels[from*width : to*width], c.puzzles[from:to], c.steps[from:to], halted[from:to]}
+	}
+	var own []byte
+	for _, p := range parts(t.from, t.to) {
+		own = append(own, device.Bytes(p)...)
+	}
+	all, err := t.group.AllGather(ctx, own)
+	if err != nil {
+		return fmt.Errorf("gather the rows in work: %w", err)
+	}
+	for rank, raw := range all {
+		from, to := collective.Share(t.hyper.Batch, rank, t.group.Size())
+		if want := 4 * (to - from) * (2*width + 3); len(raw) != want {
+			return fmt.Errorf("rank %d sent %d bytes of rows, want %d: it runs another version", rank, len(raw), want)
+		}
+		for _, p := range parts(from, to) {
+			raw = raw[copy(device.Bytes(p), raw):]
+		}
+	}
+	for i, h := range halted {
+		c.halted[i] = h != 0
+	}
+	return nil
 }
 
 // Close frees what the trainer has on the device besides arrays.

@@ -4,6 +4,7 @@ package loop
 
 import (
 	"context"
+	"math"
 	"testing"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device/cpu"
@@ -12,11 +13,11 @@ import (
 
 // Steps and evaluations use their memory again, so that the garbage collector has nothing to do while a run trains.
 //
-// AllocsPerRun divides by the number of runs and rounds down: fewer allocations than runs are let pass, because the
-// runtime makes some of its own now and then, for a thread or for goroutines that wait for each other. One in every ten
-// steps is too many.
+// The runtime makes allocations of its own now and then, for a thread or for goroutines that wait for each other, and more
+// of them on a busy machine. What a step allocates it allocates every time, so that the least of several measurements
+// counts.
 func TestSteadyStateAllocatesNothing(t *testing.T) {
-	const runs, steps = 10, 10
+	const tries, runs, steps = 10, 10, 10
 	for _, c := range []struct {
 		name string
 		work func(*Trainer, *Evaluator, Batch) error
@@ -37,14 +38,17 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			trainer, evaluator, batch := small(t)
-			got := testing.AllocsPerRun(runs, func() {
-				for range steps {
-					if err := c.work(trainer, evaluator, batch); err != nil {
-						t.Fatal(err)
+			got, most := math.Inf(1), steps*c.most
+			for try := 0; try < tries && got > most; try++ {
+				got = min(got, testing.AllocsPerRun(runs, func() {
+					for range steps {
+						if err := c.work(trainer, evaluator, batch); err != nil {
+							t.Fatal(err)
+						}
 					}
-				}
-			})
-			if most := steps * c.most; got > most {
+				}))
+			}
+			if got > most {
 				t.Errorf("%v allocations in %d steps, want at most %v", got, steps, most)
 			}
 		})

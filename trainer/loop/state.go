@@ -26,6 +26,9 @@ func (t *Trainer) export(ctx context.Context) (State, error) {
 	if err := t.Settle(); err != nil {
 		return State{}, err
 	}
+	if err := t.gatherCarry(ctx); err != nil {
+		return State{}, err
+	}
 	carry, err := t.exportCarry(ctx)
 	if err != nil || t.group.Rank() != 0 {
 		return State{}, err

@@ -82,6 +82,11 @@ func NewTrainer(n *Network, source Source, seqLen int, h Hyperparameters) (*Trai
 	return newTrainer(n, source, seqLen, h, collective.Single{}, nil)
 }
 
+// NewGroupTrainer returns the trainer of a rank at step 0, as [NewTrainer] does. All ranks must have the same weights.
+func NewGroupTrainer(n *Network, source Source, seqLen int, h Hyperparameters, group collective.Group) (*Trainer, error) {
+	return newTrainer(n, source, seqLen, h, group, nil)
+}
+
 // newTrainer returns a trainer of its rank's rows. watch may be nil.
 func newTrainer(n *Network, source Source, seqLen int, h Hyperparameters, group collective.Group, watch *stopwatch) (*Trainer, error) {
 	t := &Trainer{network: n, hyper: h, source: source, group: group, watch: watch}

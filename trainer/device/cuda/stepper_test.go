@@ -6,12 +6,15 @@ import (
 	"errors"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
+	"github.com/hrm-operator/hrm-operator/trainer/collective"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
 	"github.com/hrm-operator/hrm-operator/trainer/model"
@@ -30,6 +33,12 @@ type learner struct {
 // newLearner builds a model with up to maxSegments segments, half of whose rows explore.
 func newLearner(t *testing.T, d device.Device, s loop.Source, maxSegments int32, fixed bool) learner {
 	t.Helper()
+	return newMember(t, d, s, maxSegments, fixed, collective.Single{})
+}
+
+// newMember is newLearner of a rank.
+func newMember(t *testing.T, d device.Device, s loop.Source, maxSegments int32, fixed bool, group collective.Group) learner {
+	t.Helper()
 	spec := tinySpec()
 	spec.ACT.MaxSteps = maxSegments
 	m, err := model.Build(spec, model.Shape{SeqLen: seqLen, VocabSize: vocabulary, NumPuzzleIdentifiers: puzzles}, v1alpha1.PrecisionBFloat16, batch)
@@ -43,10 +52,10 @@ func newLearner(t *testing.T, d device.Device, s loop.Source, maxSegments int32,
 	if err := n.Initialize(1); err != nil {
 		t.Fatal(err)
 	}
-	trainer, err := loop.NewTrainer(n, s, seqLen, loop.Hyperparameters{
+	trainer, err := loop.NewGroupTrainer(n, s, seqLen, loop.Hyperparameters{
 		Batch: batch, TotalSteps: 100, LearningRate: 1e-3, MinLearningRateRatio: 0.1, WarmupSteps: 3, WeightDecay: 0.1, Beta1: 0.9, Beta2: 0.95,
 		PuzzleLearningRate: 1e-2, PuzzleWeightDecay: 0.1, MaxSegments: int(maxSegments), FixedSegments: fixed, Exploration: 0.5, Seed: 1 << 40,
-	})
+	}, group)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,5 +211,54 @@ func TestStepper_namesAStepWhosePuzzlesAreNotInTheTable(t *testing.T) {
 	err := errors.Join(l.trainer.Step(context.Background()), l.trainer.Settle())
 	if err == nil || !strings.Contains(err.Error(), "step 1: a puzzle identifier is outside of the puzzle table") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestStepper_ofTwoGPUsTrainsAsOneDoes gives one of them two rows of each batch, and the other one.
+func TestStepper_ofTwoGPUsTrainsAsOneDoes(t *testing.T) {
+	const steps = 6
+	c := gpu(t)
+	all := gpus(t, c, 2)
+	windows, weights := make([]loop.Window, 2), make([]map[string]checkpoint.Tensor, 2)
+	var wait sync.WaitGroup
+	for i, member := range collective.Local(collective.Single{}, 2) {
+		wait.Go(func() {
+			var err error
+			defer func() { _ = member.Close(err) }()
+			var group collective.Group
+			if group, err = collective.Linked(t.Context(), member, all[i], func(string) {}); err != nil {
+				t.Error(err)
+				return
+			}
+			l := newMember(t, all[i], newSource(), segments, false, group)
+			for range steps {
+				if err = l.trainer.Step(t.Context()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			if windows[i], err = l.trainer.TakeWindow(); err != nil {
+				t.Error(err)
+				return
+			}
+			weights[i], err = l.network.Weights()
+			if err = errors.Join(err, l.trainer.Close(), group.Close(err)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	one := newLearner(t, all[0], newSource(), segments, false)
+	one.steps(steps)
+	if diff := cmp.Diff(windows[0], windows[1]); diff != "" {
+		t.Errorf("figures at the two ranks:\n%s", diff)
+	}
+	if diff := cmp.Diff(one.window(), windows[0], cmpopts.EquateApprox(1e-3, 0)); diff != "" {
+		t.Errorf("figures (-one GPU +two):\n%s", diff)
+	}
+	for name, x := range weights[0] {
+		if !bytes.Equal(x.Data, weights[1][name].Data) {
+			t.Errorf("%s differs between the ranks", name)
+		}
 	}
 }
