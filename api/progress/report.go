@@ -39,6 +39,12 @@ const (
 	PeerLost   = "PeerLost"   // only because a peer was lost
 )
 
+// Failure names what no other attempt mends, where the exit code says less.
+const (
+	GPUNotVisible = "GPUNotVisible" // the process was told to use a GPU and sees none
+	GPUNotUsable  = "GPUNotUsable"  // it sees one that it cannot use
+)
+
 // Checkpoint names a complete checkpoint in the store.
 type Checkpoint struct {
 	URI  string    `json:"uri"`
@@ -76,6 +82,9 @@ type Report struct {
 
 	// Interruption is Terminated or PeerLost if the run was interrupted. Only termination messages carry it.
 	Interruption string `json:"interruption,omitempty"`
+
+	// Failure is GPUNotVisible or GPUNotUsable if that ended the run. Only termination messages carry it.
+	Failure string `json:"failure,omitempty"`
 
 	// Message is the reason a run ended, when it ended with an error. Only termination messages carry it.
 	Message string `json:"message,omitempty"`

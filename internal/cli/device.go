@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
+	"github.com/hrm-operator/hrm-operator/api/progress"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/open"
 )
@@ -24,11 +27,27 @@ func (f *deviceFlags) open(say func(string), profile bool) (device.Device, error
 		return nil, usageError{err}
 	}
 	d, note, err := open.Open(f.name, open.Options{Threads: f.threads, Profile: profile, Note: say})
-	if err != nil {
+	var unusable *device.UnusableError
+	switch {
+	case errors.As(err, &unusable):
 		return nil, configurationError{err}
+	case err != nil:
+		return nil, err
 	}
 	if note != "" {
 		say(note)
 	}
 	return d, nil
+}
+
+// deviceFailure is the word by which the operator knows that a GPU was asked for and cannot be had; empty for other errors.
+func deviceFailure(err error) string {
+	var unusable *device.UnusableError
+	switch {
+	case !errors.As(err, &unusable) || unusable.Device == "cpu":
+		return ""
+	case unusable.NotVisible:
+		return progress.GPUNotVisible
+	}
+	return progress.GPUNotUsable
 }

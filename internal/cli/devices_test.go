@@ -2,9 +2,14 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/hrm-operator/hrm-operator/api/progress"
+	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/fake"
 )
@@ -63,6 +68,48 @@ func TestDevices_saysThatSeveralGPUsLackNCCL(t *testing.T) {
 	for _, word := range []string{"nccl", "2.10.3", "through the host"} {
 		if !strings.Contains(said, word) {
 			t.Errorf("%q does not mention %q", said, word)
+		}
+	}
+}
+
+// A training pod that asks for a GPU must not build a dataset, or wait for its peers, before it says that it sees none.
+func TestTrain_saysAtOnceThatThereIsNoGPU(t *testing.T) {
+	t.Setenv("CUDA_VISIBLE_DEVICES", "")
+	store := t.TempDir()
+	var out, problems buffer
+	status := run(t.Context(), []string{"hrm", "train", "-f", "-", "--store", store, "--device", "cuda"}, "test", strings.NewReader(tinyModel), &out, &problems)
+	if status != 78 || !strings.Contains(problems.String(), "cuda device") {
+		t.Errorf("exit status %d: %s", status, &problems)
+	}
+	if left, err := os.ReadDir(store); err != nil || len(left) > 0 {
+		t.Errorf("the store holds %v, %v", left, err)
+	}
+}
+
+func TestDeviceFlag_leavesWhatMayPassToAnotherTry(t *testing.T) {
+	c, err := fake.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Reset)
+	t.Setenv(binding.LibrariesVariable, c.Dir)
+	c.Fail("cuInit")
+	var out, problems buffer
+	status := run(t.Context(), []string{"hrm", "train", "-f", "-", "--store", t.TempDir(), "--device", "cuda"}, "test", strings.NewReader(tinyModel), &out, &problems)
+	if status != 70 || !strings.Contains(problems.String(), "cuInit") {
+		t.Errorf("exit status %d: %s", status, &problems)
+	}
+}
+
+func TestDeviceFailure_isOfGPUsOnly(t *testing.T) {
+	for want, err := range map[string]error{
+		progress.GPUNotVisible: &device.UnusableError{Device: "cuda", NotVisible: true, Err: errors.New("none")},
+		progress.GPUNotUsable:  &device.UnusableError{Device: "cuda", Err: errors.New("too old")},
+		"":                     &device.UnusableError{Device: "cpu", NotVisible: true, Err: errors.New("not built")},
+	} {
+		wrapped := configurationError{fmt.Errorf("open: %w", err)}
+		if got := deviceFailure(wrapped); got != want || exitCode(wrapped) != exitConfiguration {
+			t.Errorf("%v is %q and exits with %d, want %q", err, got, exitCode(wrapped), want)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func (a *app) train(ctx context.Context, f trainFlags) error {
 	tracker.Close()
 	final := tracker.Report()
 	if err != nil {
-		final.Message, final.Interruption = err.Error(), interruption(ctx, err)
+		final.Message, final.Interruption, final.Failure = err.Error(), interruption(ctx, err), deviceFailure(err)
 	}
 	return errors.Join(err, progress.WriteTermination(progress.TerminationLog, final))
 }
@@ -124,6 +124,12 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 	if done, err := a.finished(ctx, store, job, tracker); done || err != nil {
 		return err
 	}
+	// Before peers are met and a dataset is built: that there is no GPU is said at once.
+	compute, err := f.device.open(tracker.Note, false)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = compute.Close() }()
 	group, err := join(ctx, place, tracker)
 	if err != nil {
 		return err
@@ -134,11 +140,6 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 		return err
 	}
 	defer func() { err = errors.Join(err, data.close()) }()
-	compute, err := f.device.open(tracker.Note, false)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = compute.Close() }()
 	watch(tracker, compute, group)
 	return dataset.Guarded(func() error {
 		return loop.Run(ctx, loop.Options{

@@ -92,11 +92,11 @@ type Device struct {
 
 var _ device.Device = (*Device)(nil)
 
-// New opens a GPU.
+// New opens a GPU. The error is a [device.UnusableError] if another try would end the same way.
 func New(o Options) (*Device, error) {
 	info, l, err := look(o)
 	if err != nil {
-		return nil, fmt.Errorf("cuda device: %w", err)
+		return nil, fmt.Errorf("cuda device: %w", unusable(err))
 	}
 	d := &Device{
 		options: o, info: info, driver: l.driver, blas: l.blas, thread: newThread(),
@@ -147,8 +147,10 @@ func (d *Device) start(gpu binding.Device) (err error) {
 	return d.upload(d.one.at, []byte{1, 0, 0, 0})
 }
 
+const deviceName = "cuda"
+
 // Name returns "cuda".
-func (*Device) Name() string { return "cuda" }
+func (*Device) Name() string { return deviceName }
 
 // String says which GPU it is, and with which libraries.
 func (d *Device) String() string {

@@ -316,15 +316,29 @@ func TestAdamATan2_writesTheCopyThatProductsRead(t *testing.T) {
 }
 
 func TestNew_refusesWhatCannotTrain(t *testing.T) {
+	nowhere := t.TempDir()
+	driverOnly := t.TempDir()
+	const seen, unseen, maybeLater = "seen", "not seen", "maybe later"
 	for _, test := range []struct {
 		name   string
 		change func(*fake.Control, *cuda.Options)
 		says   string
+		means  string
 	}{
-		{"an old GPU", func(c *fake.Control, _ *cuda.Options) { c.SetGPU(1, 7, 5, 12040) }, "compute capability 7.5"},
-		{"a GPU that the compiler does not know", func(c *fake.Control, _ *cuda.Options) { c.SetGPU(1, 12, 0, 12040) }, "NVRTC 12.4"},
-		{"a GPU that is not there", func(_ *fake.Control, o *cuda.Options) { o.Index = 3 }, "no GPU 3"},
-		{"no driver", func(_ *fake.Control, o *cuda.Options) { o.Search = &binding.Search{Directories: []string{"/nowhere"}} }, "libcuda.so.1"},
+		{"an old GPU", func(c *fake.Control, _ *cuda.Options) { c.SetGPU(1, 7, 5, 12040) }, "compute capability 7.5", seen},
+		{"a GPU that the compiler does not know", func(c *fake.Control, _ *cuda.Options) { c.SetGPU(1, 12, 0, 12040) }, "NVRTC 12.4", seen},
+		{"an old driver", func(c *fake.Control, _ *cuda.Options) { c.SetGPU(1, 9, 0, 11080) }, "driver 525", seen},
+		{"an image without CUDA's libraries", func(c *fake.Control, o *cuda.Options) {
+			if err := os.Symlink(filepath.Join(c.Dir, fake.Names[0]), filepath.Join(driverOnly, "libcuda.so.1")); err != nil {
+				t.Fatal(err)
+			}
+			o.Search = &binding.Search{Directories: []string{driverOnly}}
+		}, "libnvrtc.so.12", seen},
+		{"a GPU that is not there", func(_ *fake.Control, o *cuda.Options) { o.Index = 3 }, "no GPU 3", unseen},
+		{"no GPU", func(c *fake.Control, _ *cuda.Options) { c.SetGPU(0, 9, 0, 12040) }, "CUDA_ERROR_NO_DEVICE", unseen},
+		{"no driver", func(_ *fake.Control, o *cuda.Options) { o.Search = &binding.Search{Directories: []string{nowhere}} }, "libcuda.so.1", unseen},
+		{"a driver that does not answer", func(c *fake.Control, _ *cuda.Options) { c.Fail("cuInit") }, "CUDA_ERROR_UNKNOWN", maybeLater},
+		{"a context that cannot be made", func(c *fake.Control, _ *cuda.Options) { c.Fail("cuDevicePrimaryCtxRetain") }, "cuDevicePrimaryCtxRetain", maybeLater},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := gpu(t)
@@ -333,6 +347,17 @@ func TestNew_refusesWhatCannotTrain(t *testing.T) {
 			_, err := cuda.New(o)
 			if err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%v does not mention %q", err, test.says)
+			}
+			var unusable *device.UnusableError
+			means := maybeLater
+			switch {
+			case errors.As(err, &unusable) && unusable.NotVisible:
+				means = unseen
+			case unusable != nil:
+				means = seen
+			}
+			if means != test.means {
+				t.Errorf("the GPU is %s, want %s: %v", means, test.means, err)
 			}
 			if err := c.CheckClosed(); err != nil {
 				t.Error(err)

@@ -1,8 +1,10 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 
+	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
 )
 
@@ -49,13 +51,26 @@ func look(o Options) (Info, libraries, error) {
 		return Info{}, l, err
 	}
 	if o.Index < 0 || o.Index >= count {
-		return Info{}, l, fmt.Errorf("there is no GPU %d: the driver shows %d, hrm devices lists them", o.Index, count)
+		err := fmt.Errorf("there is no GPU %d: the driver shows %d, hrm devices lists them", o.Index, count)
+		return Info{}, l, &device.UnusableError{Device: deviceName, NotVisible: true, Err: err}
 	}
 	info, err := l.describe(o.Index)
 	if err != nil {
 		return info, l, err
 	}
 	return info, l, l.openLibraries(o.search(), &info)
+}
+
+// unusable tells errors of look that no other try mends from calls of CUDA that failed, as they do while a node's driver is still
+// being started.
+func unusable(err error) error {
+	var known *device.UnusableError
+	var failed *binding.Error
+	notVisible := binding.NoGPU(err)
+	if errors.As(err, &known) || errors.As(err, &failed) && !notVisible {
+		return err
+	}
+	return &device.UnusableError{Device: deviceName, NotVisible: notVisible, Err: err}
 }
 
 // describe asks the driver about a GPU.

@@ -57,7 +57,8 @@ func gpuIndex(name string) (int, bool) {
 //	cuda, cuda:N: a GPU, an error if it cannot be used.
 //	auto (or empty): the first GPU that can be used, else cpu, or reference if this program was built without it.
 //
-// note is a sentence for the user, said once: which device it is, and why not a faster one.
+// note is a sentence for the user, said once: which device it is, and why not a faster one. The error is a
+// [device.UnusableError] if another try on this machine would end the same way.
 func Open(name string, o Options) (d device.Device, note string, err error) {
 	if err := Check(name); err != nil {
 		return nil, "", err
@@ -69,12 +70,18 @@ func Open(name string, o Options) (d device.Device, note string, err error) {
 	case "reference":
 		return reference.New(), "the reference device is plain Go: right, but slow", nil
 	case "cpu":
-		return openCPU(o.cpu())
+		return openProcessor(o)
 	}
 	return best(o)
 }
 
-func (o Options) cpu() cpu.Options { return cpu.Options{Threads: o.Threads, Profile: o.Profile} }
+func openProcessor(o Options) (device.Device, string, error) {
+	d, note, err := openCPU(cpu.Options{Threads: o.Threads, Profile: o.Profile})
+	if err != nil {
+		return nil, "", &device.UnusableError{Device: "cpu", NotVisible: cpu.Available() != nil, Err: err}
+	}
+	return d, note, nil
+}
 
 // firstGPU is the first GPU that can be used; of none the first, whose error then says why.
 func firstGPU() int {
@@ -95,7 +102,7 @@ func best(o Options) (device.Device, string, error) {
 	var err error
 	if missing := cpu.Available(); missing != nil {
 		d, note = reference.New(), fmt.Sprintf("training on the slow reference device: %v", missing)
-	} else if d, note, err = openCPU(o.cpu()); err != nil {
+	} else if d, note, err = openProcessor(o); err != nil {
 		return nil, "", errors.Join(err, gpuErr)
 	}
 	if !binding.NoGPU(gpuErr) {
