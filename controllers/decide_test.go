@@ -18,13 +18,19 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func ago(d time.Duration) time.Time { return noon.Add(-d) }
 
-// tried makes an attempt that was created an hour ago.
+// tried makes an attempt that was created an hour ago, as the operator's cache would hold it.
 func tried(job *v1alpha1.HRMTrainingJob, number, restarts int32, edit ...func(*attempt)) attempt {
 	rec := record{number: number, restarts: restarts, started: ago(time.Hour), active: ago(time.Hour)}
 	a := attempt{record: rec, job: *attemptJob(job, Config{}, rec)}
 	a.job.CreationTimestamp = metav1.NewTime(ago(time.Hour))
 	for _, e := range edit {
 		e(&a)
+	}
+	stripJob(&a.job)
+	for _, pods := range [][]corev1.Pod{a.pods, a.gone} {
+		for i := range pods {
+			stripPod(&pods[i])
+		}
 	}
 	return a
 }

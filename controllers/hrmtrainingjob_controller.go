@@ -27,6 +27,8 @@ const retryMoved = time.Second
 // Config is what whoever runs the operator decides.
 type Config struct {
 	TrainerImage      string            // of jobs that name none
+	GPUTrainerImage   string            // of those of them that ask for GPUs; empty is TrainerImage
+	GPURuntimeClass   string            // of jobs that ask for GPUs and name none
 	ImagePullSecrets  []string          // by which training pods pull it
 	ImagePullPolicy   corev1.PullPolicy // of training pods
 	OperatorNamespace string            // from which pods may be asked for their progress

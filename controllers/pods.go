@@ -68,6 +68,16 @@ func completionIndex(pod corev1.Pod) int {
 	return n
 }
 
+// trainerOf returns the container that trains.
+func trainerOf(pod corev1.Pod) corev1.Container {
+	for _, c := range pod.Spec.Containers {
+		if c.Name == v1alpha1.TrainerContainer {
+			return c
+		}
+	}
+	return corev1.Container{}
+}
+
 // terminated returns the end of the training container, if it has ended.
 func terminated(pod corev1.Pod) *corev1.ContainerStateTerminated {
 	for _, container := range pod.Status.ContainerStatuses {
@@ -142,10 +152,8 @@ func overStorage(pod corev1.Pod) bool {
 }
 
 func limitOf(pod corev1.Pod, resource corev1.ResourceName) string {
-	for _, c := range pod.Spec.Containers {
-		if limit, ok := c.Resources.Limits[resource]; ok && c.Name == v1alpha1.TrainerContainer {
-			return limit.String()
-		}
+	if limit, ok := trainerOf(pod).Resources.Limits[resource]; ok {
+		return limit.String()
 	}
 	return "unlimited, so the node has no more"
 }

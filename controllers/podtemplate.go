@@ -22,6 +22,7 @@ const (
 	caFile      = "ca.crt"
 	systemCAs   = "/etc/ssl/certs"
 	cacheDir    = "/dataset-cache"
+	sharedDir   = "/dev/shm" // through which NCCL may exchange; what a container has of it otherwise, 64 MiB, is too little
 	trainerUser = 65532
 )
 
@@ -51,8 +52,9 @@ func podTemplate(job *v1alpha1.HRMTrainingJob, config Config, attempt int32) cor
 		Containers:         []corev1.Container{trainer(job, config, attempt)},
 		Volumes:            volumes(job),
 		NodeSelector:       place.NodeSelector,
-		Tolerations:        place.Tolerations,
+		Tolerations:        podTolerations(place),
 		Affinity:           place.Affinity,
+		RuntimeClassName:   runtimeClass(place, config),
 		PriorityClassName:  place.PriorityClassName,
 		ServiceAccountName: place.ServiceAccountName,
 	}
@@ -64,19 +66,15 @@ func podTemplate(job *v1alpha1.HRMTrainingJob, config Config, attempt int32) cor
 
 // trainer is the container that trains.
 func trainer(job *v1alpha1.HRMTrainingJob, config Config, attempt int32) corev1.Container {
-	image := job.Spec.Image
-	if image == "" {
-		image = config.TrainerImage
-	}
 	return corev1.Container{
 		Name:                     v1alpha1.TrainerContainer,
-		Image:                    image,
+		Image:                    trainerImage(job, config),
 		ImagePullPolicy:          config.ImagePullPolicy,
 		Command:                  []string{"hrm", "train", "-f", path.Join(specDir, specFile)},
 		Args:                     arguments(job),
 		Env:                      environment(job, attempt),
 		Ports:                    []corev1.ContainerPort{{Name: "http", ContainerPort: progress.Port, Protocol: corev1.ProtocolTCP}},
-		Resources:                job.Spec.Template.Resources,
+		Resources:                podResources(job.Spec.Template),
 		VolumeMounts:             mounts(job),
 		TerminationMessagePath:   "/dev/termination-log",
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
@@ -90,7 +88,7 @@ func trainer(job *v1alpha1.HRMTrainingJob, config Config, attempt int32) corev1.
 
 // arguments are what is the pod's and not the job's.
 func arguments(job *v1alpha1.HRMTrainingJob) []string {
-	all := []string{"--listen", ":" + strconv.Itoa(progress.Port)}
+	all := []string{"--listen", ":" + strconv.Itoa(progress.Port), "--device", deviceFlag(job.Spec.Template)}
 	if cache := job.Spec.Template.DatasetCache; cache != nil {
 		all = append(all, "--dataset-cache", cacheDir)
 		if cache.SizeLimit != nil {
@@ -151,11 +149,16 @@ func credentials(job *v1alpha1.HRMTrainingJob) []corev1.EnvVar {
 	return env
 }
 
-// volumes of a pod: the spec, a place to write, and the store's certificate authority and the datasets' cache if there are.
+// volumes of a pod: the spec, a place to write, memory that several GPUs share, and the store's certificate authority and the
+// datasets' cache if there are.
 func volumes(job *v1alpha1.HRMTrainingJob) []corev1.Volume {
 	all := []corev1.Volume{
 		configMapVolume("spec", childName(job), specFile),
 		{Name: "scratch", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+	}
+	if job.Spec.Template.GPUs() > 1 {
+		memory := &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}
+		all = append(all, corev1.Volume{Name: "shm", VolumeSource: corev1.VolumeSource{EmptyDir: memory}})
 	}
 	if ref := job.Spec.Storage.CAConfigMapRef; ref != nil {
 		all = append(all, configMapVolume("ca", ref.Name, caFile))
@@ -187,6 +190,9 @@ func mounts(job *v1alpha1.HRMTrainingJob) []corev1.VolumeMount {
 	all := []corev1.VolumeMount{
 		{Name: "spec", MountPath: specDir, ReadOnly: true},
 		{Name: "scratch", MountPath: scratchDir},
+	}
+	if job.Spec.Template.GPUs() > 1 {
+		all = append(all, corev1.VolumeMount{Name: "shm", MountPath: sharedDir})
 	}
 	if job.Spec.Storage.CAConfigMapRef != nil {
 		all = append(all, corev1.VolumeMount{Name: "ca", MountPath: caDir, ReadOnly: true})

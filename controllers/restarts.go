@@ -105,6 +105,9 @@ func fatalVerdict(a attempt) *verdict {
 	if !fatal(end.ExitCode) {
 		return nil
 	}
+	if reason, message, ok := gpuFailure(pod, end); ok {
+		return &verdict{v1alpha1.ConditionFailed, reason, message}
+	}
 	return &verdict{v1alpha1.ConditionFailed, fatalReason(end.ExitCode), lastWords(pod, end)}
 }
 

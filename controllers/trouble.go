@@ -2,9 +2,12 @@ package controllers
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 )
@@ -44,7 +47,11 @@ func podTrouble(o observation, pods []corev1.Pod) (trouble, bool) {
 func schedulingTrouble(pod corev1.Pod) (trouble, bool) {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return trouble{v1alpha1.ReasonUnschedulable, fmt.Sprintf("pod %s finds no node: %s", pod.Name, c.Message) + wishes(pod)}, true
+			message := fmt.Sprintf("pod %s finds no node: %s", pod.Name, c.Message) + wishes(pod)
+			if why := scarceDevice(pod, c.Message); why != "" {
+				message = why + ": " + message
+			}
+			return trouble{v1alpha1.ReasonUnschedulable, message}, true
 		}
 	}
 	return trouble{}, false
@@ -56,11 +63,10 @@ func wishes(pod corev1.Pod) string {
 	if len(pod.Spec.NodeSelector) > 0 {
 		text += fmt.Sprintf("; spec.template.nodeSelector wants %v", pod.Spec.NodeSelector)
 	}
-	for _, c := range pod.Spec.Containers {
-		for name, quantity := range c.Resources.Limits {
-			if name != corev1.ResourceCPU && name != corev1.ResourceMemory {
-				text += fmt.Sprintf("; it wants %s of %s", quantity.String(), name)
-			}
+	limits := trainerOf(pod).Resources.Limits
+	for _, name := range slices.Sorted(maps.Keys(limits)) {
+		if quantity := limits[name]; name != corev1.ResourceCPU && name != corev1.ResourceMemory {
+			text += fmt.Sprintf("; it wants %s of %s", quantity.String(), name)
 		}
 	}
 	return text
@@ -101,8 +107,12 @@ func slowStart(o observation, pods []corev1.Pod) (trouble, bool) {
 		if o.missingCA != "" {
 			return trouble{v1alpha1.ReasonConfigError, o.missingCA}, true
 		}
-		return trouble{v1alpha1.ReasonStarting, fmt.Sprintf("the container of pod %s is still being created; see why: kubectl describe pod %s --namespace %s",
-			pod.Name, pod.Name, pod.Namespace)}, true
+		hint := ""
+		if class := ptr.Deref(pod.Spec.RuntimeClassName, ""); class != "" {
+			hint = fmt.Sprintf("; node %s may not know the handler of runtime class %s", pod.Spec.NodeName, class)
+		}
+		return trouble{v1alpha1.ReasonStarting, fmt.Sprintf("the container of pod %s is still being created%s; see why: kubectl describe pod %s --namespace %s",
+			pod.Name, hint, pod.Name, pod.Namespace)}, true
 	}
 	return trouble{}, false
 }
@@ -120,12 +130,16 @@ func slowlyCreated(pod corev1.Pod, now time.Time) bool {
 	return false
 }
 
-// noPods says what an attempt without pods waits for. What keeps the Job controller from making them, such as a quota or
-// a pod security standard, is told in events of the Job only, which the operator does not read.
+// noPods says what an attempt without pods waits for. What keeps the Job controller from making them, such as a quota,
+// a pod security standard or a runtime class that does not exist, is told in events of the Job only, which the operator does
+// not read.
 func noPods(o observation, a attempt) string {
 	text := fmt.Sprintf("attempt %d has no pods yet", a.number)
 	if o.now.Before(a.job.CreationTimestamp.Add(hintAfter)) {
 		return text
+	}
+	if class := ptr.Deref(a.job.Spec.Template.Spec.RuntimeClassName, ""); class != "" {
+		text += fmt.Sprintf("; RuntimeClass %s may not exist", class)
 	}
 	return text + fmt.Sprintf("; a quota or the namespace's pod security may forbid them: kubectl describe job %s --namespace %s", a.job.Name, a.job.Namespace)
 }

@@ -58,18 +58,19 @@ func stripTrainingJob(job *v1alpha1.HRMTrainingJob) {
 	delete(job.Annotations, corev1.LastAppliedConfigAnnotation)
 }
 
-// stripJob drops the pods' template: a Job is never updated, and its pods are looked at themselves.
+// stripJob drops the pods' template, but for what may keep pods from being made: a Job is never updated, and its pods are
+// looked at themselves.
 func stripJob(job *batchv1.Job) {
-	job.Spec.Template = corev1.PodTemplateSpec{}
+	job.Spec.Template = corev1.PodTemplateSpec{Spec: corev1.PodSpec{RuntimeClassName: job.Spec.Template.Spec.RuntimeClassName}}
 	job.Spec.PodFailurePolicy = nil
 	job.Spec.Selector = nil
 }
 
 // stripPod keeps of a pod's spec what messages speak of.
 func stripPod(pod *corev1.Pod) {
-	spec := corev1.PodSpec{NodeName: pod.Spec.NodeName, NodeSelector: pod.Spec.NodeSelector}
+	spec := corev1.PodSpec{NodeName: pod.Spec.NodeName, NodeSelector: pod.Spec.NodeSelector, RuntimeClassName: pod.Spec.RuntimeClassName}
 	for _, c := range pod.Spec.Containers {
-		spec.Containers = append(spec.Containers, corev1.Container{Name: c.Name, Resources: c.Resources})
+		spec.Containers = append(spec.Containers, corev1.Container{Name: c.Name, Image: c.Image, Resources: c.Resources})
 	}
 	pod.Spec = spec
 	pod.Status.PodIPs, pod.Status.HostIPs, pod.Status.HostIP = nil, nil, ""

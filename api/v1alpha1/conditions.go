@@ -59,6 +59,11 @@ const (
 	ReasonDatasetError = "DatasetError"
 	// ReasonUsageError says that the trainer refused its command line.
 	ReasonUsageError = "UsageError"
+	// ReasonGPUNotVisible says that a pod asked for a GPU and its process sees none.
+	ReasonGPUNotVisible = "GPUNotVisible"
+	// ReasonGPUNotUsable says that a process sees its GPU and cannot use it: the image lacks CUDA's libraries, the driver is too
+	// old for them, or the GPU is.
+	ReasonGPUNotUsable = "GPUNotUsable"
 	// ReasonInvalidSpec says that the spec contradicts itself in a way that the schema cannot catch.
 	ReasonInvalidSpec = "InvalidSpec"
 )

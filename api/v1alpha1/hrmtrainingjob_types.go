@@ -79,7 +79,7 @@ type HRMTrainingJobSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1024
 	Nodes int32 `json:"nodes,omitempty"`
-	// image is the trainer's; the operator's default fits its own version.
+	// image is the trainer's; the operator's defaults, one for GPUs and one for the processor, fit its own version.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
@@ -293,15 +293,17 @@ type CheckpointSpec struct {
 }
 
 // PodTemplate shapes the pods.
+// +kubebuilder:validation:XValidation:rule="!has(self.resources) || !has(self.resources.limits) || !has(self.resources.requests) || !('nvidia.com/gpu' in self.resources.limits) || !('nvidia.com/gpu' in self.resources.requests) || quantity(string(self.resources.limits['nvidia.com/gpu'])).compareTo(quantity(string(self.resources.requests['nvidia.com/gpu']))) == 0",message="the request of nvidia.com/gpu must be the same as its limit: remove it",fieldPath=".resources.requests"
 type PodTemplate struct {
-	// resources of each pod, accelerators included.
+	// resources of each pod. GPUs, such as nvidia.com/gpu: 1 or a MIG profile, go into limits: the pod then trains on what it is
+	// given, and fails if it sees none. Without them it trains on the processor.
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitzero"`
 	// nodeSelector of the pods.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
-	// tolerations of the pods.
+	// tolerations of the pods. Taints of the devices that they ask for, such as nvidia.com/gpu, are tolerated without.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
@@ -309,6 +311,12 @@ type PodTemplate struct {
 	// affinity of the pods.
 	// +optional
 	Affinity *corev1.Affinity `json:"affinity,omitempty"`
+	// runtimeClassName of the pods: often nvidia, where the nodes' own runtime does not give containers their GPUs.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	RuntimeClassName string `json:"runtimeClassName,omitempty"`
 	// priorityClassName of the pods.
 	// +optional
 	// +kubebuilder:validation:MinLength=1

@@ -60,6 +60,7 @@ func (j *HRMTrainingJob) Validate() error {
 		j.Spec.Dataset.validate(spec.Child("dataset")),
 		j.Spec.Training.validate(spec.Child("training"), j.Spec.Nodes),
 		j.Spec.validateRest(spec),
+		j.Spec.Template.validate(spec.Child("template")),
 		j.Spec.Template.DatasetCache.validate(spec.Child("template", "datasetCache")),
 	)
 }

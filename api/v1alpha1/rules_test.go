@@ -160,6 +160,10 @@ var contradictions = []struct {
 	{"template.datasetCache={claimName: datasets, sizeLimit: '0'}", "must be above 0, as in 50Gi"},
 	{"template.datasetCache={claimName: datasets, sizeLimit: 0}", "must be above 0, as in 50Gi"},
 	{"template.datasetCache={claimName: datasets, sizeLimit: large}", "sizeLimit"},
+	{"template.runtimeClassName=NVIDIA", "spec.template.runtimeClassName"},
+	{"template.runtimeClassName=-nvidia", "spec.template.runtimeClassName"},
+	{"template.resources={limits: {nvidia.com/gpu: 1}, requests: {nvidia.com/gpu: 2}}", "must be the same as"},
+	{"template.resources={limits: {nvidia.com/gpu: '1'}, requests: {nvidia.com/gpu: 0}}", "must be the same as"},
 }
 
 func TestTheApiserverRefusesContradictions(t *testing.T) {
@@ -178,6 +182,7 @@ func TestTheApiserverRefusesContradictions(t *testing.T) {
 	t.Run("what is fixed cannot be changed", func(t *testing.T) { refusesChanges(t, c) })
 	t.Run("defaults are the same as in Go", func(t *testing.T) { sameDefaults(t, c) })
 	t.Run("a dataset cache is taken", func(t *testing.T) { takesDatasetCaches(t, c) })
+	t.Run("GPUs are taken", func(t *testing.T) { takesDevices(t, c) })
 	t.Run("samples are taken", func(t *testing.T) { takesSamples(t, c) })
 }
 
@@ -267,6 +272,32 @@ func takesDatasetCaches(t *testing.T, c client.Client) {
 		local, err := v1alpha1.Load(strings.NewReader(string(raw)))
 		if err != nil || local.Validate() != nil || local.Spec.Template.DatasetCache.SizeLimit.Cmp(resource.MustParse(want)) != 0 {
 			t.Errorf("%s: from a file it is %+v, %v", set, local, err)
+		}
+	}
+}
+
+func takesDevices(t *testing.T, c client.Client) {
+	for _, template := range []string{
+		"{runtimeClassName: nvidia, resources: {limits: {nvidia.com/gpu: 1}}}",
+		"{resources: {limits: {nvidia.com/gpu: '1'}, requests: {nvidia.com/gpu: 1, cpu: 500m}}}",
+		"{resources: {requests: {nvidia.com/gpu: 1}}}",
+		"{resources: {limits: {nvidia.com/gpu: 8}}}",
+		"{resources: {limits: {nvidia.com/gpu: 0}}}",
+		"{resources: {limits: {nvidia.com/gpu.shared: 1}}}",
+		"{resources: {limits: {nvidia.com/mig-1g.10gb: 1}}}",
+		"{resources: {limits: {amd.com/gpu: 8, rdma/hca: 2}}}",
+	} {
+		u := job(t, "template="+template)
+		if err := c.Create(t.Context(), u); err != nil {
+			t.Errorf("%s: %v", template, err)
+		}
+		raw, err := json.Marshal(u.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		local, err := v1alpha1.Load(strings.NewReader(string(raw)))
+		if err != nil || local.Validate() != nil {
+			t.Errorf("%s: from a file it is %+v, %v", template, local, err)
 		}
 	}
 }

@@ -288,6 +288,25 @@ func TestChart_choosesImages(t *testing.T) {
 	}
 }
 
+func TestChart_choosesTheImageOfGPUs(t *testing.T) {
+	digest := "sha256:" + strings.Repeat("a", 64)
+	for _, test := range []struct {
+		settings []string
+		want     string
+	}{
+		{nil, "hrm-trainer-cuda:0.2.0"},
+		{[]string{"trainerImage.repository=local/trainer", "trainerImage.tag=dev"}, "local/trainer-cuda:dev"},
+		{[]string{"trainerImage.repository=local/trainer", "trainerImage.digest=" + digest}, "local/trainer-cuda:0.2.0"},
+		{[]string{"trainerImage.tag=dev", "gpu.image.repository=local/gpu", "gpu.image.tag=v7"}, "local/gpu:v7"},
+		{[]string{"gpu.image.digest=" + digest}, "hrm-trainer-cuda@" + digest},
+	} {
+		args := render(t, test.settings...).operator(t).Containers[0].Args
+		if !slices.Contains(args, "--gpu-trainer-image="+test.want) {
+			t.Errorf("%v: arguments %q, want image %s", test.settings, args, test.want)
+		}
+	}
+}
+
 func TestChart_passesSettingsOnAsArguments(t *testing.T) {
 	for _, test := range []struct {
 		setting, want string
@@ -297,6 +316,7 @@ func TestChart_passesSettingsOnAsArguments(t *testing.T) {
 		{"networkPolicies=false", "--network-policies=false"},
 		{"watchNamespaces={a,b}", "--watch-namespaces=a,b"},
 		{"gangScheduling=off", "--gang-scheduling=off"},
+		{"gpu.runtimeClassName=nvidia", "--gpu-runtime-class=nvidia"},
 		{"logLevel=debug", "--zap-log-level=debug"},
 		{"logFormat=console", "--zap-encoder=console"},
 		{"metrics.port=9000", "--metrics-bind-address=:9000"},
@@ -464,7 +484,7 @@ func TestChart_refusesWrongValues(t *testing.T) {
 		"podSecurityContext.seccompProfile.type=Unconfined", "securityContext.privileged=true", "securityContext.allowPrivilegeEscalation=true",
 		"securityContext.capabilities.drop={NET_RAW}", "securityContext.capabilities.add={NET_ADMIN}", "extraArgs={positional}",
 		"metrics.serviceMonitor.interval=30", "metrics.unknown=1", "test.storage.prefix=/", "podDisruptionBudget.maxUnavailable=some",
-		"operatorNetworkPolicy.apiServerPorts={0}",
+		"operatorNetworkPolicy.apiServerPorts={0}", "gpu.runtimeClassName=NVIDIA", "gpu.image.digest=latest", "gpu.image.pullPolicy=Always",
 	} {
 		t.Run(setting, func(t *testing.T) {
 			if _, err := template(t, "--set", setting); err == nil {

@@ -113,6 +113,8 @@ func setUp(manager ctrl.Manager, o options) error {
 		Poller: poller,
 		Config: controllers.Config{
 			TrainerImage:      o.trainerImage,
+			GPUTrainerImage:   o.gpuTrainerImage,
+			GPURuntimeClass:   o.gpuRuntimeClass,
 			ImagePullSecrets:  names(o.pullSecrets),
 			ImagePullPolicy:   corev1.PullPolicy(o.pullPolicy),
 			OperatorNamespace: o.namespace,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/hrm-operator/hrm-operator/controllers"
@@ -17,6 +18,8 @@ import (
 // options are what the command line decides.
 type options struct {
 	trainerImage    string
+	gpuTrainerImage string
+	gpuRuntimeClass string
 	pullSecrets     string
 	pullPolicy      string
 	namespace       string
@@ -45,6 +48,8 @@ const (
 func parseFlags(flags *flag.FlagSet, args []string) options {
 	var o options
 	flags.StringVar(&o.trainerImage, "trainer-image", "", "image of training pods whose job names none (required)")
+	flags.StringVar(&o.gpuTrainerImage, "gpu-trainer-image", "", "image of training pods that ask for NVIDIA GPUs and whose job names none; --trainer-image when empty")
+	flags.StringVar(&o.gpuRuntimeClass, "gpu-runtime-class", "", "RuntimeClass of training pods that ask for NVIDIA GPUs and whose job names none; the nodes' own runtime when empty")
 	flags.StringVar(&o.pullSecrets, "trainer-image-pull-secrets", "", "comma-separated names of Secrets, in the jobs' namespaces, that training pods pull their image with")
 	flags.StringVar(&o.pullPolicy, "trainer-image-pull-policy", "", "pull policy of training pods: Always, IfNotPresent or Never; Kubernetes' own choice when empty")
 	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace the operator runs in; read from the pod when empty")
@@ -89,6 +94,9 @@ func (o options) validate() error {
 		return errors.New("--kube-api-qps and --kube-api-burst must not be negative")
 	case o.gangs != gangsAuto && o.gangs != gangsOff:
 		return fmt.Errorf("--gang-scheduling is %q: it must be %s or %s", o.gangs, gangsAuto, gangsOff)
+	}
+	if problems := validation.IsDNS1123Subdomain(o.gpuRuntimeClass); o.gpuRuntimeClass != "" && len(problems) > 0 {
+		return fmt.Errorf("--gpu-runtime-class is %q: %s", o.gpuRuntimeClass, strings.Join(problems, ", "))
 	}
 	switch corev1.PullPolicy(o.pullPolicy) {
 	case "", corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever:

@@ -18,6 +18,8 @@ func TestOptions_areChecked(t *testing.T) {
 		{[]string{"--trainer-image=a", "--poll-interval=0s"}, "--poll-interval"},
 		{[]string{"--trainer-image=a", "--gang-scheduling=maybe"}, "must be auto or off"},
 		{[]string{"--trainer-image=a", "--trainer-image-pull-policy=Sometimes"}, "must be Always"},
+		{[]string{"--trainer-image=a", "--gpu-trainer-image=b", "--gpu-runtime-class=nvidia"}, ""},
+		{[]string{"--trainer-image=a", "--gpu-runtime-class=NVIDIA"}, "--gpu-runtime-class"},
 		{[]string{"--trainer-image=a", "--max-concurrent-reconciles=0"}, "--max-concurrent-reconciles"},
 		{[]string{"--trainer-image=a", "--kube-api-qps=-1"}, "--kube-api-qps"},
 	} {

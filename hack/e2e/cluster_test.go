@@ -32,9 +32,9 @@ const (
 	firstNode, secondNode = "hrm-node", "hrm-node-2"
 	systemNamespace       = "hrm-system"
 	operatorName          = "hrm-operator"
-	// gpu is advertised by both nodes. Nothing uses one: it is there to be given back.
-	gpu        = corev1.ResourceName("nvidia.com/gpu")
-	gpusOfNode = 16
+	// place is a device that both nodes offer, and that every job takes: it is there to be given back.
+	place        = corev1.ResourceName("example.org/place")
+	placesOfNode = 16
 )
 
 // cluster is the one that all cases share.
@@ -78,7 +78,7 @@ func startCluster() error {
 		return err
 	}
 	for _, node := range []string{firstNode, secondNode} {
-		if err := advertiseGPUs(node); err != nil {
+		if err := advertiseDevices(node); err != nil {
 			return err
 		}
 	}
@@ -146,9 +146,10 @@ func connect() error {
 	return err
 }
 
-// advertiseGPUs gives a node something that is scheduled like GPUs.
-func advertiseGPUs(node string) error {
-	patch := fmt.Sprintf(`{"status":{"capacity":{%q:"%d"},"allocatable":{%q:"%d"}}}`, gpu, gpusOfNode, gpu, gpusOfNode)
+// advertiseDevices makes a node offer devices, as their plugins would. The GPU is not there: nobody but the scheduler believes in it.
+func advertiseDevices(node string) error {
+	devices := fmt.Sprintf(`{%q:"%d",%q:"1"}`, place, placesOfNode, v1alpha1.GPU)
+	patch := fmt.Sprintf(`{"status":{"capacity":%s,"allocatable":%s}}`, devices, devices)
 	_, err := cluster.clientset.CoreV1().Nodes().PatchStatus(context.Background(), node, []byte(patch))
 	return err
 }

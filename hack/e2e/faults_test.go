@@ -199,5 +199,5 @@ func TestNodeLost(t *testing.T) {
 	w.expect(job, want)
 	_, err := output(w.ctx, "", "cluster", "node", "add")
 	w.must(err)
-	w.must(advertiseGPUs(secondNode))
+	w.must(advertiseDevices(secondNode))
 }

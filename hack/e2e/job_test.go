@@ -48,9 +48,9 @@ func smallJob(name string) trainingJob {
 			TerminationGracePeriodSeconds: new(int64(20)),
 			Template: v1alpha1.PodTemplate{Resources: corev1.ResourceRequirements{
 				Requests: corev1.ResourceList{
-					corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi"), gpu: one,
+					corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi"), place: one,
 				},
-				Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi"), gpu: one},
+				Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi"), place: one},
 			}},
 		},
 	}

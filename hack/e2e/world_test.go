@@ -407,7 +407,7 @@ func (w *world) nothingRuns(name string) {
 	w.Helper()
 	for _, pod := range w.pods(name) {
 		if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
-			w.Errorf("pod %s is %s and holds its GPU", pod.Name, pod.Status.Phase)
+			w.Errorf("pod %s is %s and holds its place", pod.Name, pod.Status.Phase)
 		}
 	}
 }

@@ -48,6 +48,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
+{{/* The image of training pods that ask for GPUs: what is not set is trainerImage's, with -cuda after its repository. */}}
+{{- define "hrm-operator.gpuImage" -}}
+{{- $image := .Values.gpu.image -}}
+{{- $repository := $image.repository | default (printf "%s-cuda" .Values.trainerImage.repository) -}}
+{{- include "hrm-operator.image" (list (dict "repository" $repository "tag" $image.tag "digest" $image.digest) (.Values.trainerImage.tag | default .Chart.AppVersion)) -}}
+{{- end -}}
+
 {{/* Where helm test runs its job. */}}
 {{- define "hrm-operator.testNamespace" -}}
 {{- .Values.test.namespace | default (first .Values.watchNamespaces) | default .Release.Namespace -}}

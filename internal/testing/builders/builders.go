@@ -100,6 +100,37 @@ func (b *TrainingJob) Env(name, value string) *TrainingJob {
 	return b
 }
 
+// Limit sets the pods' limit of a resource.
+func (b *TrainingJob) Limit(name corev1.ResourceName, quantity string) *TrainingJob {
+	set(&b.job.Spec.Template.Resources.Limits, name, quantity)
+	return b
+}
+
+// Request sets what the pods request of a resource.
+func (b *TrainingJob) Request(name corev1.ResourceName, quantity string) *TrainingJob {
+	set(&b.job.Spec.Template.Resources.Requests, name, quantity)
+	return b
+}
+
+func set(list *corev1.ResourceList, name corev1.ResourceName, quantity string) {
+	if *list == nil {
+		*list = corev1.ResourceList{}
+	}
+	(*list)[name] = resource.MustParse(quantity)
+}
+
+// RuntimeClass sets the pods' runtime class.
+func (b *TrainingJob) RuntimeClass(name string) *TrainingJob {
+	b.job.Spec.Template.RuntimeClassName = name
+	return b
+}
+
+// Tolerate adds a toleration to the pods.
+func (b *TrainingJob) Tolerate(t corev1.Toleration) *TrainingJob {
+	b.job.Spec.Template.Tolerations = append(b.job.Spec.Template.Tolerations, t)
+	return b
+}
+
 // Status edits the status.
 func (b *TrainingJob) Status(edit func(*v1alpha1.HRMTrainingJobStatus)) *TrainingJob {
 	edit(&b.job.Status)
@@ -215,9 +246,15 @@ func (b *PodBuilder) Selecting(key, value string) *PodBuilder {
 	return b
 }
 
-// Memory limits the container's memory.
-func (b *PodBuilder) Memory(limit string) *PodBuilder {
-	b.pod.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(limit)}
+// Limit sets the container's limit of a resource.
+func (b *PodBuilder) Limit(name corev1.ResourceName, quantity string) *PodBuilder {
+	set(&b.pod.Spec.Containers[0].Resources.Limits, name, quantity)
+	return b
+}
+
+// RuntimeClass sets the pod's runtime class.
+func (b *PodBuilder) RuntimeClass(name string) *PodBuilder {
+	b.pod.Spec.RuntimeClassName = &name
 	return b
 }
 
