@@ -91,8 +91,8 @@ generate manifests: ## Generate deep copies, the CRD and RBAC.
 	hack/generate.sh
 
 .PHONY: images
-images: deps ## Build both container images from the Dockerfile.
-	go run ./hack/cluster images
+images: deps ## Build the container images of operator and trainer from the Dockerfile, TARGETS=cuda the trainer for GPUs.
+	go run ./hack/cluster images $(TARGETS)
 
 .PHONY: demo
 demo: ## Start a real cluster, train a model on it and solve a Sudoku.

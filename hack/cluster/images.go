@@ -19,15 +19,21 @@ const (
 )
 
 // projectImages are the Dockerfile's targets and the names that the demo gives them.
-var projectImages = map[string]string{"operator": "hrm-operator:dev", "trainer": "hrm-trainer:dev"}
+var projectImages = map[string]string{"operator": "hrm-operator:dev", "trainer": "hrm-trainer:dev", "cuda": "hrm-trainer-cuda:dev"}
+
+// usualImages are what a cluster without GPUs needs. The third takes gigabytes, and NVIDIA's libraries from PyPI.
+var usualImages = []string{"operator", "trainer"}
 
 // builder runs buildah with a store of its own in the cache.
 type builder struct {
 	root, cache string
 }
 
-// buildImages builds both images unless the sources are as they were, and loads them if the cluster runs.
-func (s *state) buildImages(ctx context.Context, root string) error {
+// buildImages builds images unless the sources are as they were, and loads them if the cluster runs.
+func (s *state) buildImages(ctx context.Context, root string, targets []string) error {
+	if len(targets) == 0 {
+		targets = usualImages
+	}
 	cache, err := cacheDir()
 	if err != nil {
 		return err
@@ -46,7 +52,7 @@ func (s *state) buildImages(ctx context.Context, root string) error {
 		return err
 	}
 	list := stages{}
-	for _, target := range []string{"operator", "trainer"} {
+	for _, target := range targets {
 		archive := filepath.Join(b.cache, target+"-"+key+".tar")
 		if _, err := os.Stat(archive); err != nil {
 			list = append(list,

@@ -22,7 +22,9 @@ Usage: go run ./hack/cluster COMMAND      (from the project's root)
   tools [NAME…]   build what the cache lacks of etcd, kube-apiserver, kubectl, versitygw, kubelet, … (a cluster's, if
                   none is named; kwok and kueue have to be) and print the folder that holds them
   up              start the cluster, over whatever a killed one left; quick if it runs
-  images          build the project's images from its Dockerfile, and load them if the cluster runs
+  images [TARGET…]
+                  build the project's images from its Dockerfile, and load them if the cluster runs: operator and trainer,
+                  if no target is named; cuda is the trainer for GPUs
   load FILE…      load docker-archives into the cluster
   s3 start|stop   the S3 server alone: without a cluster, or to take the store away from under running jobs
   node add|cut    add a second node, a machine of its own to the first; or end all of it at once, like a power cut
@@ -87,7 +89,7 @@ func run(ctx context.Context, args []string) error {
 		}
 		return err
 	case "images":
-		return s.buildImages(ctx, ".")
+		return s.buildImages(ctx, ".", rest)
 	case "load":
 		return s.load(ctx, rest...)
 	case "pack":
@@ -134,7 +136,10 @@ func (s *state) change(ctx context.Context, command string, rest []string) (err 
 
 // arguments are the commands and what may follow each.
 var arguments = map[string]func(rest []string) bool{
-	"check": none, "deps": none, "up": none, "images": none, "status": none, "env": none,
+	"check": none, "deps": none, "up": none, "status": none, "env": none,
+	"images": func(rest []string) bool {
+		return !slices.ContainsFunc(rest, func(target string) bool { return projectImages[target] == "" })
+	},
 	"tools": func([]string) bool { return true },
 	"load":  func(rest []string) bool { return len(rest) > 0 },
 	"pack":  func(rest []string) bool { return len(rest) == 3 },
