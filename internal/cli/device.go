@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
@@ -13,8 +15,19 @@ type deviceFlags struct {
 	threads int
 }
 
+// add adds the flags of a command that computes on one device.
 func (f *deviceFlags) add(c *cobra.Command) {
+	f.addThreads(c)
 	c.Flags().StringVar(&f.name, "device", "auto", "what computes: auto (a GPU if there is one that can be used, else the processor), cuda or cuda:N (hrm devices lists them), cpu, or reference (plain Go, slow)")
+}
+
+// addList adds the flags of a command that computes on several devices.
+func (f *deviceFlags) addList(c *cobra.Command) {
+	f.addThreads(c)
+	c.Flags().StringVar(&f.name, "device", "auto", "what computes: auto (all GPUs that can be used, else the processor), cuda (all GPUs), cuda:N or cuda:N,M (these; hrm devices lists them), cpu, or reference (plain Go, slow); cpu*N shares the processor among N devices, to try out what several GPUs would do")
+}
+
+func (f *deviceFlags) addThreads(c *cobra.Command) {
 	c.Flags().IntVar(&f.threads, "threads", 0, "threads of the cpu device; 0 uses as many as the process may: a CPU limit of its cgroup counts")
 }
 
@@ -31,4 +44,35 @@ func (f *deviceFlags) open(say func(string), profile bool) (device.Device, error
 		say(note)
 	}
 	return d, nil
+}
+
+// list chooses devices.
+func (f *deviceFlags) list(say func(string)) ([]open.Choice, error) {
+	list, err := open.List(f.name, open.Options{Threads: f.threads, Note: say})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return list, nil
+}
+
+// openAll opens devices and says which ones they are. close closes those that were opened.
+func openAll(list []open.Choice, say func(string)) (devices []device.Device, close func() error, err error) {
+	close = func() error {
+		var all []error
+		for _, d := range devices {
+			all = append(all, d.Close())
+		}
+		return errors.Join(all...)
+	}
+	for _, c := range list {
+		d, note, err := c.Open()
+		if err != nil {
+			return nil, nil, errors.Join(configurationError{err}, close())
+		}
+		devices = append(devices, d)
+		if note != "" {
+			say(note)
+		}
+	}
+	return devices, close, nil
 }
