@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,10 +37,13 @@ type halves struct {
 	copy        *dataset.Copy
 }
 
-// newScorer returns what makes the task's scorer of the held-out half.
+// newScorer returns what makes the task's scorer of the held-out half. It may be called from several goroutines.
 func (h halves) newScorer(task v1alpha1.Task) func() (dataset.Scorer, error) {
+	var one sync.Mutex
 	var first dataset.Scorer
 	return func() (s dataset.Scorer, err error) {
+		one.Lock()
+		defer one.Unlock()
 		if first != nil {
 			return first.Fresh(), nil
 		}

@@ -16,8 +16,19 @@ type deviceFlags struct {
 	threads int
 }
 
+// add adds the flags of a command that computes on one device.
 func (f *deviceFlags) add(c *cobra.Command) {
+	f.addThreads(c)
 	c.Flags().StringVar(&f.name, "device", "auto", "what computes: auto (a GPU if there is one that can be used, else the processor), cuda or cuda:N (hrm devices lists them), cpu, or reference (plain Go, slow)")
+}
+
+// addList adds the flags of a command that computes on several devices.
+func (f *deviceFlags) addList(c *cobra.Command) {
+	f.addThreads(c)
+	c.Flags().StringVar(&f.name, "device", "auto", "what computes: auto (all GPUs that can be used, else the processor), cuda (all GPUs), cuda:N or cuda:N,M (these; hrm devices lists them), cpu, or reference (plain Go, slow); cpu*N shares the processor among N devices, to try out what several GPUs would do")
+}
+
+func (f *deviceFlags) addThreads(c *cobra.Command) {
 	c.Flags().IntVar(&f.threads, "threads", 0, "threads of the cpu device; 0 uses as many as the process may: a CPU limit of its cgroup counts")
 }
 
@@ -27,17 +38,22 @@ func (f *deviceFlags) open(say func(string), profile bool) (device.Device, error
 		return nil, usageError{err}
 	}
 	d, note, err := open.Open(f.name, open.Options{Threads: f.threads, Profile: profile, Note: say})
-	var unusable *device.UnusableError
-	switch {
-	case errors.As(err, &unusable):
-		return nil, configurationError{err}
-	case err != nil:
-		return nil, err
+	if err != nil {
+		return nil, openFailure(err)
 	}
 	if note != "" {
 		say(note)
 	}
 	return d, nil
+}
+
+// openFailure makes an error of the configuration of a device that another try cannot open either.
+func openFailure(err error) error {
+	var unusable *device.UnusableError
+	if errors.As(err, &unusable) {
+		return configurationError{err}
+	}
+	return err
 }
 
 // deviceFailure is the word by which the operator knows that a GPU was asked for and cannot be had; empty for other errors.
@@ -50,4 +66,35 @@ func deviceFailure(err error) string {
 		return progress.GPUNotVisible
 	}
 	return progress.GPUNotUsable
+}
+
+// list chooses devices.
+func (f *deviceFlags) list(say func(string)) ([]open.Choice, error) {
+	list, err := open.List(f.name, open.Options{Threads: f.threads, Note: say})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return list, nil
+}
+
+// openAll opens devices and says which ones they are. close closes those that were opened.
+func openAll(list []open.Choice, say func(string)) (devices []device.Device, close func() error, err error) {
+	close = func() error {
+		var all []error
+		for _, d := range devices {
+			all = append(all, d.Close())
+		}
+		return errors.Join(all...)
+	}
+	for _, c := range list {
+		d, note, err := c.Open()
+		if err != nil {
+			return nil, nil, errors.Join(openFailure(err), close())
+		}
+		devices = append(devices, d)
+		if note != "" {
+			say(note)
+		}
+	}
+	return devices, close, nil
 }

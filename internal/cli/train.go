@@ -14,7 +14,6 @@ import (
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/collective"
-	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
@@ -46,8 +45,11 @@ weights come out bit for bit as if it had never stopped. SIGTERM and Ctrl-C fini
 
 Without --store the job's own storage is used, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the environment.
 
+All GPUs of the machine train together, unless --device names some; the batch is shared among them.
+
 Several processes train together if each is told HRM_WORLD_SIZE, its HRM_RANK from 0 on, and HRM_RENDEZVOUS, the host
-of rank 0; in a cluster the operator does so. All of them stop when one does, and go on together when started again.`,
+of rank 0; in a cluster the operator does so. All of them stop when one does, and go on together when started again.
+Each must have the same number of GPUs.`,
 		Example: `  hrm train -f job.yaml --store ./run
   hrm train -f job.yaml --store ./run --set training.steps=500 --set training.learningRate=1e-3
   hrm train -f job.yaml --store s3://hrm/sudoku --listen :8080
@@ -64,7 +66,7 @@ of rank 0; in a cluster the operator does so. All of them stop when one does, an
 	c.Flags().StringVar(&f.weights, "weights", "", "begin with these weights, at step 0: a checkpoint directory or a PyTorch file; a store with a checkpoint goes on from that")
 	c.Flags().StringVar(&f.rendezvousListen, "rendezvous-listen", "", "where rank 0 waits for the other processes of a job of several; empty is the port of HRM_RENDEZVOUS, or :29400")
 	f.cache.add(c)
-	f.device.add(c)
+	f.device.addList(c)
 	return c
 }
 
@@ -124,12 +126,19 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 	if done, err := a.finished(ctx, store, job, tracker); done || err != nil {
 		return err
 	}
-	// Before peers are met and a dataset is built: that there is no GPU is said at once.
-	compute, err := f.device.open(tracker.Note, false)
+	choices, err := f.device.list(tracker.Note)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = compute.Close() }()
+	if place, err = onDevices(place, len(choices), job); err != nil {
+		return err
+	}
+	// Before peers are met and a dataset is built: that there is no GPU is said at once.
+	devices, closeDevices, err := openAll(choices, tracker.Note)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = closeDevices() }()
 	group, err := join(ctx, place, tracker)
 	if err != nil {
 		return err
@@ -140,13 +149,11 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 		return err
 	}
 	defer func() { err = errors.Join(err, data.close()) }()
-	watch(tracker, compute, group)
-	return dataset.Guarded(func() error {
-		return loop.Run(ctx, loop.Options{
-			Spec: &job.Spec, Train: data.train, Test: data.test, NewScorer: data.newScorer(job.Spec.Dataset.Task), Device: compute, Store: store, Tracker: tracker, Group: group, Attempt: place.Attempt,
-			Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(job.Spec.Checkpoint.KeepLast), Job: raw, Version: a.version}),
-			Now:         time.Now, Weights: weightsOf(ctx, f.weights, job.Spec.Model),
-		})
+	watch(tracker, devices, group)
+	return trainOn(ctx, devices, loop.Options{
+		Spec: &job.Spec, Train: data.train, Test: data.test, NewScorer: data.newScorer(job.Spec.Dataset.Task), Store: store, Tracker: tracker, Group: group, Attempt: place.Attempt,
+		Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(job.Spec.Checkpoint.KeepLast), Job: raw, Version: a.version}),
+		Now:         time.Now, Weights: weightsOf(ctx, f.weights, job.Spec.Model),
 	})
 }
 
@@ -166,11 +173,17 @@ func (a *app) finished(ctx context.Context, store objectstore.Store, job *v1alph
 	return true, nil
 }
 
-// watch lets /metrics tell what the device and the group know.
-func watch(tracker *progress.Tracker, d device.Device, group collective.Group) {
+// watch lets /metrics tell what the devices and the group know: of memory, what all devices have allocated.
+func watch(tracker *progress.Tracker, devices []device.Device, group collective.Group) {
+	type measured interface{ MemoryBytes() int64 }
 	var memory func() int64
-	if m, ok := d.(interface{ MemoryBytes() int64 }); ok {
-		memory = m.MemoryBytes
+	if _, ok := devices[0].(measured); ok {
+		memory = func() (sum int64) {
+			for _, d := range devices {
+				sum += d.(measured).MemoryBytes()
+			}
+			return sum
+		}
 	}
 	var silence func() time.Duration
 	if group.Size() > 1 {

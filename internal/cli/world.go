@@ -59,6 +59,16 @@ func placeOf(job *v1alpha1.HRMTrainingJob, env func(string) string) (collective.
 	return w, nil
 }
 
+// onDevices makes the place that of a process that trains on so many devices.
+func onDevices(w collective.World, devices int, job *v1alpha1.HRMTrainingJob) (collective.World, error) {
+	w.Devices = devices
+	if batch := int(job.Spec.Training.GlobalBatchSize); devices > 1 && batch < w.Size*devices {
+		return w, configurationError{fmt.Errorf("a batch of %d cannot be split among %d devices: raise spec.training.globalBatchSize, or name fewer of this machine's %d with --device, as in cuda:0",
+			batch, w.Size*devices, devices)}
+	}
+	return w, nil
+}
+
 // number reads a variable that holds a number of at least minimum.
 func number(env func(string) string, name string, unset, minimum int) (int, error) {
 	text := env(name)

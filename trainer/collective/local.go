@@ -89,23 +89,26 @@ func (m *member) Silence() time.Duration { return m.team.nodes.Silence() }
 // call with the parts of all, by place.
 func (m *member) meet(ctx context.Context, what string, part []byte, call func(ctx context.Context, parts [][]byte) ([][]byte, error)) ([][]byte, error) {
 	t := m.team
-	if ctx.Err() != nil {
+	if t.ctx.Err() == nil && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	r, last, err := t.arrive(m.place, what, part)
 	if err != nil {
 		return nil, err
 	}
+	stopped := false
 	if last {
-		t.conclude(ctx, m.place, r, call)
+		stopped = t.conclude(ctx, m.place, r, call)
+	} else {
+		stopped = t.await(ctx, m.place, r)
 	}
-	select {
-	case <-r.done:
-	case <-ctx.Done():
-		t.lose(m.place, "was asked to stop")
-	case <-t.ctx.Done():
+	switch {
+	case t.complete(r) && r.err == nil:
+		return r.result, nil
+	case stopped:
+		return nil, ctx.Err()
 	}
-	return t.outcome(ctx, r)
+	return nil, context.Cause(t.ctx)
 }
 
 // arrive takes a member's part in the next round, and says whether it was the last. A member that has left, or makes another
@@ -133,8 +136,8 @@ func (t *team) arrive(place int, what string, part []byte) (r *round, last bool,
 }
 
 // conclude makes the call of a round to which all have come, the member at place last. It ends when that one's ctx or the
-// team's does.
-func (t *team) conclude(ctx context.Context, place int, r *round, call func(context.Context, [][]byte) ([][]byte, error)) {
+// team's does, and says whether that member's has ended the team.
+func (t *team) conclude(ctx context.Context, place int, r *round, call func(context.Context, [][]byte) ([][]byte, error)) (stopped bool) {
 	work, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer context.AfterFunc(t.ctx, func() { stop(context.Cause(t.ctx)) })()
@@ -143,36 +146,49 @@ func (t *team) conclude(ctx context.Context, place int, r *round, call func(cont
 	switch {
 	case r.err == nil:
 	case ctx.Err() != nil:
-		t.lose(place, "was asked to stop")
+		stopped = t.lose(place, "was asked to stop")
 	case errors.As(r.err, &lost):
 		t.cancel(lost)
 	default:
 		t.cancel(&PeerLostError{Rank: -1, Reason: r.err.Error()})
 	}
 	close(r.done)
+	return stopped
 }
 
-// outcome is what a round has come to for a member that waits no longer. One that all have come to is waited for: its call
-// reads the parts of all until it ends.
-func (t *team) outcome(ctx context.Context, r *round) ([][]byte, error) {
+// await waits until a round is done or the team has ended, and says whether the ctx of the member at place has ended it.
+func (t *team) await(ctx context.Context, place int, r *round) (stopped bool) {
+	select {
+	case <-r.done:
+		return false
+	case <-t.ctx.Done():
+		return false
+	case <-ctx.Done():
+	}
+	select {
+	case <-r.done:
+		return false
+	default:
+		return t.lose(place, "was asked to stop")
+	}
+}
+
+// complete says whether all have come to a round. If so it waits until the call has ended, which reads the parts of all.
+func (t *team) complete(r *round) bool {
 	t.mutex.Lock()
-	complete := r.arrived == t.n
+	all := r.arrived == t.n
 	t.mutex.Unlock()
-	if complete {
+	if all {
 		<-r.done
-		if r.err == nil {
-			return r.result, nil
-		}
 	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	return nil, context.Cause(t.ctx)
+	return all
 }
 
-// lose ends the team because of a member; the first loss counts.
-func (t *team) lose(place int, reason string) {
-	t.cancel(&PeerLostError{Rank: t.nodes.Rank(), Reason: fmt.Sprintf("its device %d %s", place, reason)})
+// lose ends the team because of a member, and says whether nothing has ended it before.
+func (t *team) lose(place int, reason string) bool {
+	lost := &PeerLostError{Rank: t.nodes.Rank(), Reason: fmt.Sprintf("its device %d %s", place, reason)}
+	t.cancel(lost)
+	return context.Cause(t.ctx) == error(lost)
 }
 
 // AllReduce implements [Group]: the sums of this process, by place, travel as one, through host memory.

@@ -27,13 +27,16 @@ import (
 	trainerprogress "github.com/hrm-operator/hrm-operator/trainer/progress"
 )
 
-// nodes is a run of a job by several ranks, which share this process but nothing else.
+// nodes is a run of a job by several processes, which share this one but nothing else.
 type nodes struct {
 	t     *testing.T
 	spec  *v1alpha1.HRMTrainingJobSpec
 	data  [2]*dataset.Dataset
 	store objectstore.Store
 	size  int
+	// devices is how many ranks each process has; 0 is 1. device opens that of a rank; nil opens the reference device.
+	devices int
+	device  func(rank int) (device.Device, error)
 	// stopRank is asked to stop once it has made stopStep.
 	stopRank int
 	stopStep int64
@@ -63,29 +66,57 @@ func (n nodes) run() (notes [][]string, errs []error) {
 	}
 	address := l.Addr().String()
 	l.Close()
-	notes, errs = make([][]string, n.size), make([]error, n.size)
-	done := make(chan int)
-	for rank := range n.size {
-		go func() {
-			notes[rank], errs[rank] = n.rank(rank, address)
-			done <- rank
-		}()
+	n.devices = max(1, n.devices)
+	notes, errs = make([][]string, n.size*n.devices), make([]error, n.size*n.devices)
+	var running sync.WaitGroup
+	for p := range n.size {
+		from, to := p*n.devices, (p+1)*n.devices
+		running.Go(func() { n.process(p, address, notes[from:to], errs[from:to]) })
 	}
-	for range n.size {
-		<-done
-	}
+	running.Wait()
 	return notes, errs
 }
 
-func (n nodes) rank(rank int, address string) ([]string, error) {
+// process is one of the processes, with the notes and errors of its ranks.
+func (n nodes) process(p int, address string, notes [][]string, errs []error) {
+	group, err := collective.Join(n.t.Context(), collective.World{
+		Job: "tiny", Rank: p, Size: n.size, Devices: n.devices, Rendezvous: address, Listen: address, Recipe: Recipe(n.spec),
+	}, collective.Timing{Silence: 5 * time.Second}, func(string) {})
+	if err != nil {
+		errs[0] = err
+		return
+	}
+	var running sync.WaitGroup
+	for i, member := range collective.Local(group, n.devices) {
+		running.Go(func() { notes[i], errs[i] = n.rank(member) })
+	}
+	running.Wait()
+	var failed error
+	for _, err := range errs {
+		failed = errors.Join(failed, Parting(err))
+	}
+	if err := group.Close(failed); err != nil {
+		n.t.Error(err)
+	}
+}
+
+func (n nodes) open(rank int) (device.Device, error) {
+	if n.device == nil {
+		return reference.New(), nil
+	}
+	return n.device(rank)
+}
+
+func (n nodes) rank(group collective.Group) (notes []string, err error) {
 	ctx, stop := context.WithCancel(n.t.Context())
 	defer stop()
-	group, err := collective.Join(ctx, collective.World{
-		Job: "tiny", Rank: rank, Size: n.size, Rendezvous: address, Listen: address, Recipe: Recipe(n.spec),
-	}, collective.Timing{Silence: 5 * time.Second}, func(string) {})
+	rank := group.Rank()
+	defer func() { err = errors.Join(err, group.Close(Parting(err))) }()
+	d, err := n.open(rank)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, d.Close()) }()
 	o := &observer{show: func(r progress.Report) {
 		if n.shown != nil {
 			n.shown(rank, r)
@@ -98,14 +129,18 @@ func (n nodes) rank(rank int, address string) ([]string, error) {
 	if n.checkpoints != nil {
 		archive = n.checkpoints(archive)
 	}
+	linked, err := collective.Linked(ctx, group, d, o.Note)
+	if err != nil {
+		return o.notes, err
+	}
 	err = Run(ctx, Options{
-		Spec: n.spec, Train: n.data[0], Test: n.data[1], Device: reference.New(), Store: n.store, Now: time.Now, Group: group,
+		Spec: n.spec, Train: n.data[0], Test: n.data[1], Device: d, Store: n.store, Now: time.Now, Group: linked,
 		NewScorer: n.scorer, Checkpoints: archive, Tracker: trainerprogress.NewTracker(time.Now, o),
 	})
 	if n.ended != nil {
 		n.ended(rank)
 	}
-	return o.notes, errors.Join(err, group.Close(Parting(err)))
+	return o.notes, errors.Join(err, linked.Close(Parting(err)))
 }
 
 func allDone(t *testing.T, errs []error) {
@@ -228,7 +263,7 @@ func TestNodes_goOnFromACheckpointOfAnotherNumber(t *testing.T) {
 		size int
 		stop int64
 		note string
-	}{{2, 2, ""}, {1, 4, "going on with 1 processes from a checkpoint of 2"}, {4, 0, "going on with 4 processes from a checkpoint of 1"}} {
+	}{{2, 2, ""}, {1, 4, "going on with 1 ranks from a checkpoint of 2"}, {4, 0, "going on with 4 ranks from a checkpoint of 1"}} {
 		notes, errs := nodes{t: t, spec: spec, data: data, store: store, size: part.size, stopStep: part.stop}.run()
 		for rank, err := range errs {
 			if part.stop > 0 && !errors.Is(err, ErrInterrupted) || part.stop == 0 && err != nil {

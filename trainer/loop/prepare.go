@@ -34,7 +34,7 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 		return nil, err
 	}
 	if size := o.Group.Size(); h.Batch < size {
-		return nil, fmt.Errorf("%w: a batch of %d cannot be split among %d processes: raise spec.training.globalBatchSize or lower spec.nodes", ErrConfiguration, h.Batch, size)
+		return nil, fmt.Errorf("%w: a batch of %d cannot be split among %d ranks: raise spec.training.globalBatchSize or lower spec.nodes", ErrConfiguration, h.Batch, size)
 	}
 	precision, err := groupPrecision(o.Group, o.Device, o.Spec.Training.Precision)
 	if err != nil {
@@ -44,7 +44,7 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	case Precision(o.Device, wanted) != wanted:
 		o.Tracker.Note(PrecisionNote(o.Device))
 	case precision != wanted:
-		o.Tracker.Note("another process has no bfloat16: computing in Float32 with it")
+		o.Tracker.Note("another rank has no bfloat16: computing in Float32 with it")
 	}
 	m, err := model.Build(o.Spec.Model, ShapeOf(&o.Train.Metadata), precision, h.Batch)
 	if err != nil {
@@ -145,7 +145,7 @@ func (r *run) restore(ctx context.Context, state *State, from apiprogress.Checkp
 	r.Tracker.Saved(from, false)
 	r.Tracker.Note(fmt.Sprintf("going on from step %d of %s", state.Step, from.URI))
 	if before, now := state.Scalars[scalarNodes], fmt.Sprint(r.Group.Size()); before != "" && before != now {
-		r.Tracker.Note(fmt.Sprintf("going on with %s processes from a checkpoint of %s: the rows in work are split anew", now, before))
+		r.Tracker.Note(fmt.Sprintf("going on with %s ranks from a checkpoint of %s: the rows in work are split anew", now, before))
 	}
 	for key, journal := range map[string]**progress.Journal{progress.JournalKey: &r.journal, progress.AttemptJournalKey(r.Attempt): &r.attempt} {
 		if key == "" {

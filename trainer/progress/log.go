@@ -84,3 +84,15 @@ func attributes(r progress.Report) []any {
 func round(x float64) float64 {
 	return float64(int64(x*1e4+0.5)) / 1e4
 }
+
+// Silent is a Display that shows nothing: that of a rank for which another one speaks.
+type Silent struct{}
+
+// Show shows nothing.
+func (Silent) Show(progress.Report) {}
+
+// Note says nothing.
+func (Silent) Note(string) {}
+
+// Close does nothing.
+func (Silent) Close() {}

@@ -4,9 +4,6 @@ package open
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cpu"
@@ -28,45 +25,41 @@ type Options struct {
 // Names lists what [Check] takes.
 const Names = "auto, cuda, cuda:N, cpu or reference"
 
-// Check reports a name that is none of a device.
+// Check reports a name that is none of one device.
 func Check(name string) error {
-	switch name {
-	case "", "auto", "cpu", "reference":
-		return nil
-	}
-	if _, ok := gpuIndex(name); ok {
-		return nil
-	}
-	return fmt.Errorf("device %q: want %s", name, Names)
+	_, err := one(name)
+	return err
 }
 
-// gpuIndex is the N of cuda:N, 0 of cuda.
-func gpuIndex(name string) (int, bool) {
-	if name == "cuda" {
-		return 0, true
+func one(name string) (chosen, error) {
+	c, err := parse(name)
+	if err == nil && (c.count > 1 || len(c.gpus) > 1) {
+		err = fmt.Errorf("device %q is several, and one is wanted here: want %s", name, Names)
 	}
-	n, ok := strings.CutPrefix(name, "cuda:")
-	index, err := strconv.Atoi(n)
-	return index, ok && err == nil && index >= 0
+	return c, err
 }
 
 // Open returns the device called name:
 //
 //	reference: plain Go, slow.
 //	cpu: oneDNN and C kernels, an error if this program was built without them.
-//	cuda, cuda:N: a GPU, an error if it cannot be used.
+//	cuda: the first GPU that can be used, an error if there is none.
+//	cuda:N: a GPU, an error if it cannot be used.
 //	auto (or empty): the first GPU that can be used, else cpu, or reference if this program was built without it.
 //
 // note is a sentence for the user, said once: which device it is, and why not a faster one. The error is a
 // [device.UnusableError] if another try on this machine would end the same way.
 func Open(name string, o Options) (d device.Device, note string, err error) {
-	if err := Check(name); err != nil {
+	c, err := one(name)
+	if err != nil {
 		return nil, "", err
 	}
-	if index, ok := gpuIndex(name); ok {
-		return openCUDA(index, o)
-	}
-	switch name {
+	switch c.kind {
+	case "cuda":
+		if len(c.gpus) == 0 {
+			return openCUDA(firstGPU(), o)
+		}
+		return openCUDA(c.gpus[0], o)
 	case "reference":
 		return reference.New(), "the reference device is plain Go: right, but slow", nil
 	case "cpu":
@@ -85,11 +78,8 @@ func openProcessor(o Options) (device.Device, string, error) {
 
 // firstGPU is the first GPU that can be used; of none the first, whose error then says why.
 func firstGPU() int {
-	infos, err := cuda.List(binding.SystemSearch())
-	if err != nil {
-		return 0
-	}
-	return max(0, slices.IndexFunc(infos, func(g cuda.Info) bool { return g.Unusable == "" }))
+	usable, _ := gpus()
+	return append(usable, cuda.Info{})[0].Index
 }
 
 // best opens the fastest device that there is.
