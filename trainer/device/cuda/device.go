@@ -66,7 +66,9 @@ type Device struct {
 	workspace  *block
 	// fault is the word in which kernels report bad input; one is an int32 1, the optimizers' "all losses are finite".
 	fault, one *block
-	optimizer  optimizer
+	// unread says that something was launched that may report bad input, and that nobody has looked since.
+	unread    bool
+	optimizer optimizer
 
 	staging     unsafe.Pointer
 	stagingUsed int
@@ -105,7 +107,7 @@ func New(o Options) (*Device, error) {
 	}
 	d.compiler = newCompiler(l.nvrtc, info, &d.options)
 	d.memory = newMemory(d)
-	if err := d.thread.do(func() error { return d.start(l.device) }); err != nil {
+	if err := d.thread.do(func() error { return d.start(info.device) }); err != nil {
 		return nil, fmt.Errorf("cuda device %d (%s): %w", o.Index, info.Name, errors.Join(err, d.Close()))
 	}
 	return d, nil
@@ -144,7 +146,7 @@ func (d *Device) start(gpu binding.Device) (err error) {
 			return err
 		}
 	}
-	return d.upload(d.one.at, []byte{1, 0, 0, 0})
+	return errors.Join(d.upload(d.one.at, []byte{1, 0, 0, 0}), d.clearFault())
 }
 
 // Name returns "cuda".
@@ -244,13 +246,18 @@ func (d *Device) clearFault() error {
 	return d.driver.MemsetD8Async(d.fault.at, 0, d.fault.bytes, d.stream)
 }
 
-// takeFault returns what kernels have reported since the last call, on the thread.
+// takeFault waits, and returns what kernels have reported since the last call, on the thread.
 func (d *Device) takeFault() error {
+	d.unread = false
 	var word [4]byte
 	if err := d.download(word[:], d.fault.at); err != nil {
 		return err
 	}
-	return kernel.FaultError(binary.LittleEndian.Uint32(word[:]))
+	err := kernel.FaultError(binary.LittleEndian.Uint32(word[:]))
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, d.clearFault())
 }
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }

@@ -103,9 +103,6 @@ func (x *executable) run(rows int) error {
 	if err != nil {
 		return err
 	}
-	if err := d.clearFault(); err != nil {
-		return err
-	}
 	if d.options.Profile {
 		err = x.runMeasured(p)
 	} else {

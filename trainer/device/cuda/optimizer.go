@@ -226,6 +226,7 @@ func (d *Device) signSGD(table *array, rows []int32, gradient []float32, dim int
 	if err != nil {
 		return err
 	}
+	d.unread = true
 	return d.run(l)
 }
 
