@@ -134,7 +134,7 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 		return err
 	}
 	defer func() { err = errors.Join(err, data.close()) }()
-	compute, err := f.device.open(tracker.Note, false)
+	compute, err := f.device.open(tracker.Note)
 	if err != nil {
 		return err
 	}

@@ -123,8 +123,10 @@ func (a *array) prepareCopy() error {
 	if err != nil {
 		err = errors.Join(err, d.memory.free(a.copy))
 		a.copy = nil
+		return err
 	}
-	return err
+	a.round.part = part{operation: "RoundWeights", cost: device.Cost{Bytes: float64(a.n * (a.dtype.Size() + device.BFloat16.Size()))}}
+	return nil
 }
 
 // refreshCopy makes the copy anew if the array has changed since, on the thread.

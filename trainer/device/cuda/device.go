@@ -25,8 +25,6 @@ const (
 type Options struct {
 	// Index is the GPU's place among those that the driver shows.
 	Index int
-	// Profile makes executables measure the time spent per opcode.
-	Profile bool
 	// Cache is the directory of compiled kernels; empty means that of HRM_CUDA_CACHE, or else one in the user's cache.
 	Cache string
 	// Search is where libraries are looked for; nil means everywhere.
@@ -69,6 +67,8 @@ type Device struct {
 	// unread says that something was launched that may report bad input, and that nobody has looked since.
 	unread    bool
 	optimizer optimizer
+	// profiler is nil while nobody asks where the time goes.
+	profiler *profiler
 
 	staging     unsafe.Pointer
 	stagingUsed int
@@ -172,7 +172,7 @@ func (d *Device) Close() error {
 
 // stop undoes all, on the thread. What cannot be undone does not keep the rest from it.
 func (d *Device) stop() error {
-	var all []error
+	all := []error{d.profiler.free()}
 	for s := range d.steppers {
 		all = append(all, s.free())
 	}
@@ -198,7 +198,10 @@ func (d *Device) stop() error {
 // synchronize waits for all that has been launched, on the thread.
 func (d *Device) synchronize() error {
 	d.stagingUsed = 0
-	return d.driver.StreamSynchronize(d.stream)
+	if err := d.driver.StreamSynchronize(d.stream); err != nil || d.profiler == nil {
+		return err
+	}
+	return d.profiler.take()
 }
 
 // stagingSlice is a part of the staging memory.

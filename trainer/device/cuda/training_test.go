@@ -185,30 +185,6 @@ func TestTraining_givesTheSameBitsAgain(t *testing.T) {
 	}
 }
 
-func TestProfile_measuresEveryOpcode(t *testing.T) {
-	c := gpu(t)
-	o := options(t, c)
-	o.Profile = true
-	d := open(t, c, o)
-	p := product(device.Float32)
-	x, err := d.Compile(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bound := arrays(t, d, p, 2)
-	for range 2 {
-		if err := x.Run(context.Background(), 2, bound); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if seconds := x.Profile(); seconds[device.OpLinear] <= 0 {
-		t.Errorf("got %v", seconds)
-	}
-	if seconds := x.Profile(); len(seconds) != 0 {
-		t.Errorf("the second time %v", seconds)
-	}
-}
-
 func TestTraining_waitsForNoCompilerOnceItsProgramsAreCompiled(t *testing.T) {
 	c := gpu(t)
 	d := open(t, c, options(t, c))
@@ -237,13 +213,19 @@ func TestTraining_waitsForNoCompilerOnceItsProgramsAreCompiled(t *testing.T) {
 	}
 }
 
-// trainOnce opens a device, trains three steps, which capture a graph, and closes the device.
-func trainOnce(o cuda.Options, m *model.Model) error {
+// trainOnce opens a device, trains three steps, which capture a graph unless they are profiled, and closes the device.
+func trainOnce(o cuda.Options, m *model.Model, profile bool) error {
 	d, err := cuda.New(o)
 	if err != nil {
 		return err
 	}
+	if profile {
+		d.StartProfile()
+	}
 	_, _, err = train(d, m, 3)
+	if _, e := d.StopProfile(); err == nil {
+		err = e
+	}
 	if e := d.Close(); err == nil {
 		err = e
 	}
@@ -264,13 +246,12 @@ func TestTraining_survivesTheFailureOfEveryCall(t *testing.T) {
 			fail := func(n int) {
 				t.Helper()
 				o := options(t, c)
-				o.Profile = profile
 				var notes []string
 				o.Note = func(note string) { notes = append(notes, note) }
 				c.Reset()
 				c.SetIdle(true)
 				c.FailAt(n)
-				err := trainOnce(o, m)
+				err := trainOnce(o, m, profile)
 				said := strings.Join(notes, "\n")
 				if err != nil {
 					said += err.Error()

@@ -19,8 +19,6 @@ import (
 type Options struct {
 	// Threads is the number of threads of the cpu device; 0 takes as many as the process may use.
 	Threads int
-	// Profile makes executables measure the time spent per opcode.
-	Profile bool
 	// Note receives what the device has to say later. It may be nil.
 	Note func(string)
 }
@@ -74,7 +72,7 @@ func Open(name string, o Options) (d device.Device, note string, err error) {
 	return best(o)
 }
 
-func (o Options) cpu() cpu.Options { return cpu.Options{Threads: o.Threads, Profile: o.Profile} }
+func (o Options) cpu() cpu.Options { return cpu.Options{Threads: o.Threads} }
 
 // firstGPU is the first GPU that can be used; of none the first, whose error then says why.
 func firstGPU() int {
@@ -105,7 +103,7 @@ func best(o Options) (device.Device, string, error) {
 }
 
 func openCUDA(index int, o Options) (device.Device, string, error) {
-	d, err := cuda.New(cuda.Options{Index: index, Profile: o.Profile, Note: o.Note})
+	d, err := cuda.New(cuda.Options{Index: index, Note: o.Note})
 	if err != nil {
 		return nil, "", err
 	}
