@@ -269,7 +269,7 @@ func (f *benchFlags) measure(version string, d device.Device, w *benchWork, time
 	m := measurement{
 		Peer: "hrm " + version, Work: "training", Device: d.Name(), DType: f.dtype, Batch: f.batch, Hidden: f.hidden,
 		Seq: f.seq, Params: w.network.ParameterCount(), StepMilliseconds: round(median*1e3, 10),
-		SamplesPerSecond: round(float64(f.batch)/median, 100), GFLOPS: round(w.flops/median/1e9, 10), PeakRSSMiB: peakRSS(),
+		SamplesPerSecond: round(float64(f.batch)/median, 100), GFLOPS: significant(w.flops / median / 1e9), PeakRSSMiB: peakRSS(),
 	}
 	if f.eval {
 		m.Work = "evaluation"

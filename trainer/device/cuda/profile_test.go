@@ -1,6 +1,7 @@
 package cuda_test
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"testing"
@@ -58,18 +59,22 @@ func TestProfile_measuresWhatIsLaunchedUntilItIsStopped(t *testing.T) {
 	}
 }
 
-func TestProfile_ofTrainingHasEveryLaunch(t *testing.T) {
+func TestProfile_ofTrainingHasEveryLaunchAndChangesNothing(t *testing.T) {
 	c := gpu(t)
 	d := open(t, c, options(t, c))
 	d.StartProfile()
 	m := tiny(t, v1alpha1.PrecisionBFloat16)
 	const steps = 2
-	if _, _, err := train(d, m, steps); err != nil {
+	_, profiled, err := train(d, m, steps)
+	if err != nil {
 		t.Fatal(err)
 	}
 	all, err := d.StopProfile()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if n := c.Count("cuGraphLaunch"); n != 0 {
+		t.Errorf("%d graphs were launched, in which nothing can be timed", n)
 	}
 	var total device.Cost
 	kernels, products := 0, 0
@@ -96,10 +101,16 @@ func TestProfile_ofTrainingHasEveryLaunch(t *testing.T) {
 			t.Errorf("got %+v", m)
 		}
 	}
-	if n := c.Count("cuGraphLaunch"); n != 0 {
-		t.Errorf("%d graphs were launched, in which nothing can be timed", n)
-	}
 	if embed := find(t, all, "EmbedGradWeight", "7×64"); len(embed.Kernels) != 2 || embed.Launches != 2*steps {
 		t.Errorf("of an operation of two kernels: %+v", embed)
+	}
+	_, plain, err := train(d, m, steps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, x := range plain {
+		if !bytes.Equal(x.Data, profiled[name].Data) {
+			t.Errorf("%s has other bits than when it is not profiled", name)
+		}
 	}
 }
