@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -22,7 +21,8 @@ import (
 
 // benchFlags are those of the PyTorch peer, so that the two can be timed side by side.
 type benchFlags struct {
-	eval, profile, ceiling   bool
+	eval                     bool
+	profile, ceiling, json   bool
 	hidden, heads, layers    int
 	hCycles, lCycles         int
 	batch, seq, vocab, steps int
@@ -35,24 +35,25 @@ const benchSegments = 16
 
 // measurement is the one line that bench prints.
 type measurement struct {
-	Peer             string             `json:"peer"`
-	Work             string             `json:"work"`
-	Device           string             `json:"device"`
-	DType            string             `json:"dtype"`
-	Batch            int                `json:"batch"`
-	Hidden           int                `json:"hidden"`
-	Seq              int                `json:"seq"`
-	Params           int                `json:"params"`
-	StepMilliseconds float64            `json:"step_ms"`
-	SamplesPerSecond float64            `json:"samples_per_s"`
-	GFLOPS           float64            `json:"gflops"`
-	PeakRSSMiB       int64              `json:"peak_rss_mib"`
-	FirstStepSeconds float64            `json:"first_step_s"`
-	HeapBytes        uint64             `json:"heap_bytes_per_step"`
-	ProductGFLOPS    float64            `json:"product_gflops,omitempty"`
-	WriteGBPerSecond float64            `json:"write_gb_per_s,omitempty"`
-	ReadGBPerSecond  float64            `json:"read_gb_per_s,omitempty"`
-	Profile          map[string]float64 `json:"profile,omitempty"`
+	Peer             string  `json:"peer"`
+	Work             string  `json:"work"`
+	Device           string  `json:"device"`
+	DType            string  `json:"dtype"`
+	Batch            int     `json:"batch"`
+	Hidden           int     `json:"hidden"`
+	Seq              int     `json:"seq"`
+	Params           int     `json:"params"`
+	StepMilliseconds float64 `json:"step_ms"`
+	SamplesPerSecond float64 `json:"samples_per_s"`
+	// GFLOPS are those of products and attention.
+	GFLOPS     float64 `json:"gflops"`
+	PeakRSSMiB int64   `json:"peak_rss_mib"`
+	// DeviceMemoryMiB is what the device says that it has allocated.
+	DeviceMemoryMiB  int64   `json:"device_memory_mib,omitempty"`
+	FirstStepSeconds float64 `json:"first_step_s"`
+	HeapBytes        uint64  `json:"heap_bytes_per_step"`
+	ceilings
+	Profile *stepProfile `json:"profile,omitempty"`
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -61,21 +62,28 @@ func (a *app) benchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Time whole training steps on random data",
 		Long: `bench times training steps (segment, Q target, gradients, optimizers), or evaluations of 16 segments, of a model on
-random data, and prints one line of JSON: the median, with the first step left out; first_step_s is the time from the
-start of the command to the end of the first step, heap_bytes_per_step the median of what Go allocated in the others. With
---ceiling, product_gflops is what the device reaches in large matrix products alone, write_gb_per_s and read_gb_per_s how fast
-arrays are copied to it and from it.`,
+random data, and prints one line of JSON: the median of five rounds, with the first step left out; first_step_s is the time
+from the start of the command to the end of the first step, heap_bytes_per_step the median of what Go allocated in the others.
+
+--ceiling adds what the device comes to at best: product_gflops in large matrix products alone, memory_gb_per_s in sums of
+arrays that no cache holds, write_gb_per_s and read_gb_per_s in copies of arrays to it and from it.
+
+--profile prints a table in place of the line: of three more steps, the operations by the time that they take, on a GPU by
+events and by kernel, on the processor by the time of its threads. TFLOP/s and GB/s are of the arithmetic and the bytes that an
+operation takes at least, and "of ceiling" says how near that is to what the device comes to at best; more than all of memory
+is had from caches. With --json the line has it all.`,
 		Example: `  hrm bench --batch 8
   hrm bench --eval --batch 64 --dtype float32 --threads 2
   hrm bench --hidden 128 --heads 4 --layers 2 --batch 64 --profile
-  hrm bench --device cuda --batch 384 --steps 30 --profile --ceiling`,
+  hrm bench --device cuda --batch 384 --steps 30 --profile`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return a.bench(c.Context(), f) },
 	}
 	flags := c.Flags()
 	flags.BoolVar(&f.eval, "eval", false, "time evaluation: 16 segments without gradient")
-	flags.BoolVar(&f.profile, "profile", false, "also print each operation's share of the program's time")
-	flags.BoolVar(&f.ceiling, "ceiling", false, "also time matrix products alone, the most that the device could come to")
+	flags.BoolVar(&f.profile, "profile", false, "also measure where a step's time goes, and print a table")
+	flags.BoolVar(&f.ceiling, "ceiling", false, "also measure what the device comes to at best; --profile does so in any case")
+	flags.BoolVar(&f.json, "json", false, "print the line of JSON where --profile would print a table")
 	flags.IntVar(&f.hidden, "hidden", 512, "hidden size")
 	flags.IntVar(&f.heads, "heads", 8, "attention heads")
 	flags.IntVar(&f.layers, "layers", 4, "layers of each module")
@@ -96,7 +104,7 @@ func (a *app) bench(ctx context.Context, f benchFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	d, err := f.device.open(func(note string) { fmt.Fprintln(a.err, note) }, f.profile)
+	d, err := f.device.open(func(note string) { fmt.Fprintln(a.err, note) })
 	if err != nil {
 		return err
 	}
@@ -105,28 +113,33 @@ func (a *app) bench(ctx context.Context, f benchFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := work.step(ctx); err != nil {
+	if err := work.steps(ctx, 1); err != nil {
 		return err
 	}
 	first := time.Since(began)
-	work.network.Profile() // forgets the first step
-	times, heap, err := timeSteps(ctx, f.steps-1, work.step)
+	times, heap, err := timeSteps(ctx, f.steps-1, work)
 	if err != nil {
 		return err
 	}
-	m := f.measure(a.version, d.Name(), work, times)
+	m := f.measure(a.version, d, work, times)
 	m.FirstStepSeconds, m.HeapBytes = round(first.Seconds(), 100), heap
-	if f.ceiling {
-		ceiling, err := productCeiling(ctx, d, work.network.Model.Activation)
-		if err != nil {
-			return fmt.Errorf("time products alone: %w", err)
+	if f.ceiling || f.profile {
+		if m.ceilings, err = measureCeilings(ctx, d, work.network.Model.Activation); err != nil && f.ceiling {
+			return err
 		}
-		m.ProductGFLOPS = round(ceiling, 10)
-		write, read, err := copySpeeds(d)
 		if err != nil {
-			return fmt.Errorf("time copies alone: %w", err)
+			// The model may leave no memory for it.
+			fmt.Fprintln(a.err, "the profile is without ceilings:", err)
 		}
-		m.WriteGBPerSecond, m.ReadGBPerSecond = round(write, 100), round(read, 100)
+	}
+	if f.profile {
+		if m.Profile, err = profileSteps(ctx, d, min(profiledSteps, f.steps-1), work, &m.ceilings); err != nil {
+			return err
+		}
+		if !f.json {
+			printProfile(a.out, d, &m)
+			return nil
+		}
 	}
 	return json.NewEncoder(a.out).Encode(m)
 }
@@ -162,7 +175,21 @@ func (f *benchFlags) job() (*v1alpha1.HRMTrainingJob, error) {
 // benchWork is what is timed.
 type benchWork struct {
 	network *loop.Network
-	step    func(context.Context) error
+	// step may return before the device is done, settle waits for it.
+	step   func(context.Context) error
+	settle func() error
+	// flops are the floating-point operations of a step.
+	flops float64
+}
+
+// steps makes so many steps and waits for them.
+func (w *benchWork) steps(ctx context.Context, n int) error {
+	for range n {
+		if err := w.step(ctx); err != nil {
+			return err
+		}
+	}
+	return w.settle()
 }
 
 // prepare builds the model with random weights and one random batch, which every step gets again.
@@ -184,8 +211,9 @@ func (f *benchFlags) prepare(d device.Device, job *v1alpha1.HRMTrainingJob) (*be
 	for i := range b.Inputs {
 		b.Inputs[i], b.Labels[i] = 1+random.Int32N(int32(f.vocab)-1), 2+random.Int32N(int32(f.vocab)-2)
 	}
-	w := &benchWork{network: n}
+	w := &benchWork{network: n, settle: func() error { return nil }}
 	if f.eval {
+		w.flops = benchSegments * m.Eval.Cost(f.batch).FLOPs
 		e, err := loop.NewEvaluator(n, f.batch, f.seq, benchSegments)
 		if err != nil {
 			return nil, err
@@ -200,7 +228,7 @@ func (f *benchFlags) prepare(d device.Device, job *v1alpha1.HRMTrainingJob) (*be
 	if err != nil {
 		return nil, err
 	}
-	w.step = t.Step
+	w.step, w.settle, w.flops = t.Step, t.Settle, m.Train.Cost(f.batch).FLOPs
 	return w, nil
 }
 
@@ -211,65 +239,45 @@ func (s same) Next() loop.Batch          { return s.batch }
 func (s same) Position() ([]byte, error) { return nil, nil }
 func (s same) Seek([]byte) error         { return nil }
 
-// timeSteps returns how long each step took, and the median of the bytes that Go allocated in them: now and then the
+// timedRounds are the most rounds into which steps are divided: each begins and ends with the device at rest.
+const timedRounds = 5
+
+// timeSteps returns how long a step took in each round, and the median of the bytes that Go allocated in one: now and then the
 // runtime allocates for itself, as when it starts a thread.
-func timeSteps(ctx context.Context, steps int, step func(context.Context) error) ([]time.Duration, uint64, error) {
-	times, heap := make([]time.Duration, steps), make([]uint64, steps)
+func timeSteps(ctx context.Context, steps int, w *benchWork) ([]time.Duration, uint64, error) {
+	rounds := min(steps, timedRounds)
+	times, heap := make([]time.Duration, rounds), make([]uint64, rounds)
 	var before, after runtime.MemStats
 	for i := range times {
+		n := steps*(i+1)/rounds - steps*i/rounds
 		runtime.ReadMemStats(&before)
 		began := time.Now()
-		if err := step(ctx); err != nil {
+		if err := w.steps(ctx, n); err != nil {
 			return nil, 0, err
 		}
-		times[i] = time.Since(began)
+		times[i] = time.Since(began) / time.Duration(n)
 		runtime.ReadMemStats(&after)
-		heap[i] = after.TotalAlloc - before.TotalAlloc
+		heap[i] = (after.TotalAlloc - before.TotalAlloc) / uint64(n)
 	}
 	slices.Sort(heap)
-	return times, heap[steps/2], nil
+	return times, heap[rounds/2], nil
 }
 
-func (f *benchFlags) measure(version, deviceName string, w *benchWork, times []time.Duration) measurement {
+func (f *benchFlags) measure(version string, d device.Device, w *benchWork, times []time.Duration) measurement {
 	slices.Sort(times)
 	median := times[len(times)/2].Seconds()
 	m := measurement{
-		Peer: "hrm " + version, Work: "training", Device: deviceName, DType: f.dtype, Batch: f.batch, Hidden: f.hidden,
+		Peer: "hrm " + version, Work: "training", Device: d.Name(), DType: f.dtype, Batch: f.batch, Hidden: f.hidden,
 		Seq: f.seq, Params: w.network.ParameterCount(), StepMilliseconds: round(median*1e3, 10),
-		SamplesPerSecond: round(float64(f.batch)/median, 100), GFLOPS: round(f.gflop()/median, 10), PeakRSSMiB: peakRSS(),
+		SamplesPerSecond: round(float64(f.batch)/median, 100), GFLOPS: significant(w.flops / median / 1e9), PeakRSSMiB: peakRSS(),
 	}
 	if f.eval {
 		m.Work = "evaluation"
 	}
-	if f.profile {
-		m.Profile = shares(w.network.Profile())
+	if memory, ok := d.(interface{ MemoryBytes() int64 }); ok {
+		m.DeviceMemoryMiB = memory.MemoryBytes() >> 20
 	}
 	return m
-}
-
-// shares divides seconds per operation by their sum.
-func shares(seconds map[device.Opcode]float64) map[string]float64 {
-	total, out := 0.0, map[string]float64{}
-	for _, s := range seconds {
-		total += s
-	}
-	for op, s := range seconds {
-		out[op.String()] = round(s/total, 1e4)
-	}
-	return out
-}
-
-// gflop is the arithmetic of one step, counted as the peer does: products and attention, the backward pass twice.
-func (f *benchFlags) gflop() float64 {
-	d, width := float64(f.hidden), math.Ceil(math.RoundToEven(float64(4*f.hidden)*2/3)/256)*256
-	positions := float64(f.seq + 1)
-	perLayer := 2*(4*d*d+3*d*width) + 4*positions*d
-	calls := float64(f.hCycles*f.lCycles + f.hCycles)
-	forwards := 2*calls + 4
-	if f.eval {
-		forwards = benchSegments * calls
-	}
-	return forwards * float64(f.layers) * perLayer * positions * float64(f.batch) / 1e9
 }
 
 func round(x, digits float64) float64 { return float64(int64(x*digits+0.5)) / digits }

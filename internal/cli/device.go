@@ -33,11 +33,11 @@ func (f *deviceFlags) addThreads(c *cobra.Command) {
 }
 
 // open opens the device and says which one it is.
-func (f *deviceFlags) open(say func(string), profile bool) (device.Device, error) {
+func (f *deviceFlags) open(say func(string)) (device.Device, error) {
 	if err := open.Check(f.name); err != nil {
 		return nil, usageError{err}
 	}
-	d, note, err := open.Open(f.name, open.Options{Threads: f.threads, Profile: profile, Note: say})
+	d, note, err := open.Open(f.name, open.Options{Threads: f.threads, Note: say})
 	if err != nil {
 		return nil, openFailure(err)
 	}

@@ -80,7 +80,7 @@ func (a *app) openModel(ctx context.Context, f *modelFlags) (*trainedModel, erro
 	if m.job.Spec.Model, m.shape, err = inferred(m.weights, state.Carry, m.job.Spec.Model); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.ref, err)
 	}
-	m.device, err = f.device.open(m.note, false)
+	m.device, err = f.device.open(m.note)
 	if err != nil {
 		return nil, err
 	}

@@ -70,6 +70,10 @@ type Device interface {
 	// SignSGD updates the given rows of a table [ids, dim] in place: w = w*(1-lr*decay) - lr*sign(g).
 	// rows are distinct, gradient [len(rows), dim] is already summed over repeated rows.
 	SignSGD(table Array, rows []int32, gradient []float32, learningRate, weightDecay float64) error
+	// StartProfile begins to measure what the device spends its time on. It makes the device somewhat slower.
+	StartProfile()
+	// StopProfile ends that, and returns what has been spent since, the longest first.
+	StopProfile() ([]Measurement, error)
 	// Close frees everything the device holds.
 	Close() error
 }
@@ -92,8 +96,6 @@ type Executable interface {
 	// input of the same shape (the carry is updated in place): a row's inputs are read before its outputs are written.
 	// Gradients are overwritten with the sum over all rows.
 	Run(ctx context.Context, rows int, bindings map[string]Array) error
-	// Profile returns seconds spent per opcode since the last call; empty if the device was not asked to profile.
-	Profile() map[Opcode]float64
 	// Close frees the executable's memory.
 	Close() error
 }

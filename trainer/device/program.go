@@ -43,6 +43,22 @@ func (v *Value) Elements() int {
 	return n
 }
 
+// Count returns the number of elements over rows examples.
+func (v *Value) Count(rows int) int {
+	if v.Rows {
+		return rows * v.Elements()
+	}
+	return v.Elements()
+}
+
+// Last returns the innermost dimension, 1 of a scalar.
+func (v *Value) Last() int {
+	if len(v.Shape) == 0 {
+		return 1
+	}
+	return v.Shape[len(v.Shape)-1]
+}
+
 // Opcode names what an instruction computes.
 type Opcode uint8
 

@@ -231,18 +231,3 @@ func (n *Network) gatherPuzzle(bindings map[string]device.Array, row int, id int
 	}
 	return nil
 }
-
-// Profile returns the seconds spent per operation since the last call, over both programs; empty if the device was not
-// asked to measure.
-func (n *Network) Profile() map[device.Opcode]float64 {
-	total := map[device.Opcode]float64{}
-	for _, x := range []device.Executable{n.train, n.eval} {
-		if x == nil {
-			continue
-		}
-		for op, seconds := range x.Profile() {
-			total[op] += seconds
-		}
-	}
-	return total
-}

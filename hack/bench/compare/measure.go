@@ -19,10 +19,24 @@ type measurement struct {
 	GFLOPS           float64 `json:"gflops"`
 	PeakRSSMiB       int64   `json:"peak_rss_mib"`
 	// Ours alone.
-	FirstStepSeconds float64            `json:"first_step_s"`
-	HeapBytes        int64              `json:"heap_bytes_per_step"`
-	ProductGFLOPS    float64            `json:"product_gflops"`
-	Profile          map[string]float64 `json:"profile"`
+	FirstStepSeconds float64 `json:"first_step_s"`
+	HeapBytes        int64   `json:"heap_bytes_per_step"`
+	ProductGFLOPS    float64 `json:"product_gflops"`
+	Profile          struct {
+		Operations []struct {
+			Operation string  `json:"operation"`
+			Share     float64 `json:"share"`
+		} `json:"operations"`
+	} `json:"profile"`
+}
+
+// shares are the parts that operations of each name have of a step's time.
+func (m measurement) shares() map[string]float64 {
+	out := map[string]float64{}
+	for _, o := range m.Profile.Operations {
+		out[o.Operation] += o.Share
+	}
+	return out
 }
 
 // comparison holds the medians of both, by samples per second.
@@ -79,15 +93,15 @@ func measure(ctx context.Context, command []string) (measurement, error) {
 	return m, nil
 }
 
-// profiles measures shares of time per operation.
+// profiles measures each operation's share of a step's time.
 func profiles(ctx context.Context, o options) (map[string]map[string]float64, error) {
 	out := map[string]map[string]float64{}
 	for _, flags := range table {
-		m, err := measure(ctx, append([]string{o.hrm, "bench", "--profile"}, flags...))
+		m, err := measure(ctx, append([]string{o.hrm, "bench", "--profile", "--json"}, flags...))
 		if err != nil {
 			return nil, err
 		}
-		out[strings.Join(flags, " ")] = m.Profile
+		out[strings.Join(flags, " ")] = m.shares()
 	}
 	return out, nil
 }

@@ -61,7 +61,7 @@ bfloat16, sequence 81. "Products alone" is what oneDNN reaches in large matrix p
 			r.peers.SamplesPerSecond, r.ratio(), r.ours.GFLOPS, r.peers.GFLOPS,
 			100*r.ours.GFLOPS/r.ours.ProductGFLOPS, r.ours.ProductGFLOPS, r.ours.PeakRSSMiB, r.peers.PeakRSSMiB, r.ours.FirstStepSeconds, r.ours.HeapBytes)
 	}
-	b.WriteString("\nShares of the processor's time in the program, in percent (`hrm bench --profile FLAGS`); the optimizers are not in it.\n\n| |")
+	b.WriteString("\nShares of the time of a step, in percent (`hrm bench --profile FLAGS` says more).\n\n| |")
 	for _, flags := range table {
 		fmt.Fprintf(&b, " `%s` |", strings.Join(flags, " "))
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"sort"
 	"strconv"
 	"syscall"
 	"testing"
@@ -222,7 +221,7 @@ func BenchmarkStep(b *testing.B) {
 	} {
 		b.Run(fmt.Sprintf("D=%d batch=%d T=%d %v", c.d, c.batch, c.t, c.act), func(b *testing.B) {
 			slice, _ := strconv.Atoi(os.Getenv("HRM_CPU_SLICE"))
-			d, err := New(Options{Threads: runtime.GOMAXPROCS(0), SliceRows: slice, Profile: os.Getenv("HRM_CPU_PROFILE") != ""})
+			d, err := New(Options{Threads: runtime.GOMAXPROCS(0), SliceRows: slice})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -246,7 +245,9 @@ func BenchmarkStep(b *testing.B) {
 				}
 			}
 			step()
-			x.Profile()
+			if os.Getenv("HRM_CPU_PROFILE") != "" {
+				d.StartProfile()
+			}
 			b.ReportAllocs()
 			before := cpuSeconds()
 			for b.Loop() {
@@ -257,18 +258,21 @@ func BenchmarkStep(b *testing.B) {
 			b.ReportMetric(samples*s.flops()/1e9, "GFLOP/s")
 			// What two quiet cores would give, measured by the processor time spent: other processes disturb it less.
 			b.ReportMetric(float64(c.batch*b.N)*float64(d.options.Threads)/(cpuSeconds()-before), "quiet-samples/s")
-			report(b, x.Profile())
+			report(b, d)
 		})
 	}
 }
 
-func report(b *testing.B, seconds map[device.Opcode]float64) {
-	total, ops := 0.0, []device.Opcode{}
-	for op, s := range seconds {
-		total, ops = total+s, append(ops, op)
+func report(b *testing.B, d *Device) {
+	all, err := d.StopProfile()
+	if err != nil {
+		b.Fatal(err)
 	}
-	sort.Slice(ops, func(i, j int) bool { return seconds[ops[i]] > seconds[ops[j]] })
-	for _, op := range ops {
-		b.Logf("%5.1f%% %v", 100*seconds[op]/total, op)
+	total := 0.0
+	for _, m := range all {
+		total += m.Seconds
+	}
+	for _, m := range all {
+		b.Logf("%5.1f%% %s %s", 100*m.Seconds/total, m.Operation, m.Shape)
 	}
 }

@@ -105,15 +105,13 @@ func checkValue(v *device.Value, arena int) error {
 // weighs says whether an opcode multiplies by a parameter, in packed form.
 func weighs(o device.Opcode) bool { return o == device.OpLinear || o == device.OpLinearGradInput }
 
-func multiplies(o device.Opcode) bool { return weighs(o) || o == device.OpLinearGradWeight }
-
 // productRows is the largest number of rows of a product, per row of the batch.
 func productRows(p *device.Program) int {
 	most := 0
 	for i := range p.Instructions {
-		if ins := &p.Instructions[i]; multiplies(ins.Op) {
+		if ins := &p.Instructions[i]; ins.Op.IsProduct() {
 			a := &p.Values[ins.In[0]]
-			most = max(most, a.Elements()/last(a))
+			most = max(most, a.Elements()/a.Last())
 		}
 	}
 	return most
@@ -148,9 +146,6 @@ func (d *Device) Compile(p *device.Program) (device.Executable, error) {
 	}
 	x.c = (*C.hrm_program)(x.allocate(int(unsafe.Sizeof(C.hrm_program{}))))
 	x.c.kernels = d.kernels
-	if d.options.Profile {
-		x.c.profile = 1
-	}
 	x.translateValues()
 	x.translateInstructions()
 	x.findLives()
@@ -171,20 +166,13 @@ func pointers[T any](x *executable, n int) []*T {
 	return unsafe.Slice((**T)(x.allocate(8*n)), n)
 }
 
-func last(v *device.Value) int {
-	if len(v.Shape) == 0 {
-		return 1
-	}
-	return v.Shape[len(v.Shape)-1]
-}
-
 func (x *executable) translateValues() {
 	n := len(x.program.Values)
 	x.values = unsafe.Slice((*C.hrm_value)(x.allocate(n*int(unsafe.Sizeof(C.hrm_value{})))), n)
 	for i := range x.program.Values {
 		v := &x.program.Values[i]
 		c := &x.values[i]
-		c.role, c._type, c.last = C.int(v.Role), C.int(v.DType), C.int(last(v))
+		c.role, c._type, c.last = C.int(v.Role), C.int(v.DType), C.int(v.Last())
 		if v.Rows {
 			c.rows = 1
 		}
@@ -225,7 +213,7 @@ func (x *executable) translateInstructions() {
 			x.weightCount++
 		}
 		// Embeddings round two rows of up to prefix*D weights, q heads sum D floats.
-		x.scratchBytes = max(x.scratchBytes, 4*max(a.Prefix, 1)*last(&x.program.Values[ins.Out])+64)
+		x.scratchBytes = max(x.scratchBytes, 4*max(a.Prefix, 1)*x.program.Values[ins.Out].Last()+64)
 		if ins.Op == device.OpAttention || ins.Op == device.OpAttentionGrad {
 			x.translateAttention(ins, c, ropes)
 		}
@@ -252,8 +240,8 @@ func (x *executable) scale(ins *device.Instruction) float64 {
 
 func (x *executable) translateAttention(ins *device.Instruction, c *C.hrm_instruction, ropes map[[2]float64]*C.float) {
 	qkv := &x.program.Values[ins.In[0]]
-	t, dim := qkv.Shape[0], last(qkv)/3/ins.Attr.Heads
-	shape := C.hrm_attention_shape{positions: C.int(t), queries: C.int(t), width: C.int(last(qkv) / 3), heads: C.int(ins.Attr.Heads)}
+	t, dim := qkv.Shape[0], qkv.Last()/3/ins.Attr.Heads
+	shape := C.hrm_attention_shape{positions: C.int(t), queries: C.int(t), width: C.int(qkv.Last() / 3), heads: C.int(ins.Attr.Heads)}
 	x.scratchBytes = max(x.scratchBytes, int(C.hrm_attention_scratch(&shape)))
 	if ins.Attr.RoPETheta == 0 {
 		return
@@ -306,7 +294,7 @@ func (x *executable) newWorkers() {
 		x.workers = append(x.workers, c)
 		c.index = C.int(w)
 		c.scratch = (*C.float)(x.allocate(x.scratchBytes))
-		c.seconds = (*C.double)(x.allocate(8 * 256))
+		c.seconds = (*C.double)(x.allocate(8 * len(x.program.Instructions)))
 		c.gradients = unsafe.SliceData(pointers[C.char](x, len(x.values)))
 		if w > 0 {
 			x.placeGradients(w)

@@ -26,6 +26,9 @@ type Device struct {
 	workers *workers
 	closed  bool
 
+	// profile is nil while nobody asks where the time goes.
+	profile *device.Profile
+
 	adam     adamUpdate
 	adamTask func(worker int)
 }
@@ -80,6 +83,17 @@ func (d *Device) NewArray(t device.DType, n int) (device.Array, error) {
 		return nil, fmt.Errorf("allocate %d elements of %v: the number is negative", n, t)
 	}
 	return d.memory.newArray(t, n), nil
+}
+
+// StartProfile begins to measure what the threads do.
+func (d *Device) StartProfile() { d.profile = &device.Profile{} }
+
+// StopProfile ends that and returns the times: of instructions the processor time of all threads, divided by their number, of
+// what is done between programs that by the clock.
+func (d *Device) StopProfile() ([]device.Measurement, error) {
+	p := d.profile
+	d.profile = nil
+	return p.Measurements(), nil
 }
 
 // MemoryBytes is what the arrays take: parameters, gradients, optimizer state, the carry. It may be called from any

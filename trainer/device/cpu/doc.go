@@ -17,8 +17,6 @@ package cpu
 type Options struct {
 	// Threads is the number of worker threads; 0 takes as many as the process may use (cgroup quotas count).
 	Threads int
-	// Profile makes executables measure the time spent per opcode.
-	Profile bool
 	// SliceRows is the number of rows that a worker carries through a program at a time; 0 chooses by the size of a row.
 	SliceRows int
 }

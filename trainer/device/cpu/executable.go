@@ -59,12 +59,17 @@ func (x *executable) Run(ctx context.Context, rows int, bindings map[string]devi
 		return fmt.Errorf("program %s: %w", x.program.Name, err)
 	}
 	x.ctx, x.rows = ctx, rows
+	profile := x.device.profile
+	x.c.profile = cBool(profile != nil)
 	if len(x.stale) > 0 {
-		x.device.workers.do(x.packTask)
+		profile.Time("PackWeights", "", device.Cost{}, func() { x.device.workers.do(x.packTask) })
 	}
 	x.device.workers.do(x.runTask)
+	if profile != nil {
+		x.takeTimes(profile)
+	}
 	if x.gradientBytes > 0 && len(x.parts) > 0 {
-		x.device.workers.do(x.sumTask)
+		profile.Time("SumGradients", "", device.Cost{}, func() { x.device.workers.do(x.sumTask) })
 	}
 	x.markWritten()
 	runtime.KeepAlive(bindings)
@@ -172,7 +177,7 @@ func (x *executable) growArenas(n int) {
 // runShare is a worker's part of a run.
 func (x *executable) runShare(w int) {
 	c := x.workers[w]
-	x.failures[w] = 0
+	x.failures[w], c.slices = 0, 0
 	x.clearGradients(w)
 	first, end := share(x.rows, w, len(x.workers))
 	for first < end && x.failures[w] == 0 && x.ctx.Err() == nil {
@@ -240,19 +245,20 @@ func (x *executable) failure() error {
 	return nil
 }
 
-// Profile returns the seconds spent per opcode since the last call, summed over the threads.
-func (x *executable) Profile() map[device.Opcode]float64 {
-	out := map[device.Opcode]float64{}
-	for _, w := range x.workers {
-		seconds := unsafe.Slice((*float64)(unsafe.Pointer(w.seconds)), 256)
-		for op, s := range seconds {
-			if s > 0 {
-				out[device.Opcode(op)] += s
-			}
+// takeTimes counts what the workers have noted of a run.
+func (x *executable) takeTimes(profile *device.Profile) {
+	n := len(x.program.Instructions)
+	for i := range x.program.Instructions {
+		ins := &x.program.Instructions[i]
+		m := device.Measurement{Operation: ins.Op.String(), Shape: ins.Shape(x.program.Values), Cost: ins.Cost(x.program.Values, x.rows)}
+		for _, w := range x.workers {
+			seconds := unsafe.Slice((*float64)(unsafe.Pointer(w.seconds)), n)
+			m.Seconds += seconds[i] / float64(len(x.workers))
+			m.Launches += int(w.slices)
+			seconds[i] = 0
 		}
-		clear(seconds)
+		profile.Add(m)
 	}
-	return out
 }
 
 // Close frees the executable's memory.

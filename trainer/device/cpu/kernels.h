@@ -107,7 +107,10 @@ typedef struct {
 	float *scratch;
 	// gradients are this worker's sums, by value; null for the others.
 	char **gradients;
+	// seconds are those of each instruction, and slices how often all of them ran, since both were cleared; counted if the
+	// program is profiled.
 	double *seconds;
+	long slices;
 	int index;
 } hrm_worker;
 

@@ -61,16 +61,21 @@ func (d *Device) adamATan2(p *device.Dense, h device.AdamATan2Step) error {
 		beta2:       C.float(h.Beta2),
 		denominator: C.float(1 / math.Sqrt(1-math.Pow(h.Beta2, float64(h.Step)))),
 	}}
-	if n := all[0].n; n < adamShared {
-		d.adam.run(d.kernels, 0, n)
-	} else {
-		d.workers.do(d.adamTask)
-	}
+	d.profile.Time(device.AdamATan2Operation, "", device.AdamATan2Cost(all[0].n), d.updateAdam)
 	d.adam = adamUpdate{}
 	for _, i := range [...]int{0, 2, 3} {
 		all[i].version++
 	}
 	return nil
+}
+
+// updateAdam makes the update under way.
+func (d *Device) updateAdam() {
+	if n := d.adam.p.n; n < adamShared {
+		d.adam.run(d.kernels, 0, n)
+	} else {
+		d.workers.do(d.adamTask)
+	}
 }
 
 // adamShare is a worker's part of an update.
@@ -92,13 +97,17 @@ func (d *Device) SignSGD(table device.Array, rows []int32, gradient []float32, l
 	if dim*len(rows) != len(gradient) {
 		return fmt.Errorf("sign-sgd: %d gradient elements do not divide among %d rows", len(gradient), len(rows))
 	}
-	for i, row := range rows {
+	for _, row := range rows {
 		if err := a.inside("update", int(row)*dim, 4*dim); err != nil {
 			return fmt.Errorf("sign-sgd: row %d: %w", row, err)
 		}
-		w := unsafe.Add(a.data, 4*int(row)*dim)
-		C.call_sign_sgd(d.kernels, C.long(dim), (*C.float)(w), (*C.float)(&gradient[i*dim]), C.float(1-learningRate*weightDecay), C.float(learningRate))
 	}
+	d.profile.Time(device.SignSGDOperation, "", device.SignSGDCost(len(gradient)), func() {
+		for i, row := range rows {
+			w := unsafe.Add(a.data, 4*int(row)*dim)
+			C.call_sign_sgd(d.kernels, C.long(dim), (*C.float)(w), (*C.float)(&gradient[i*dim]), C.float(1-learningRate*weightDecay), C.float(learningRate))
+		}
+	})
 	a.version++
 	return nil
 }

@@ -76,7 +76,7 @@ func (x *executable) makeProducts(p *plan, n int) error {
 	p.c.products, p.c.weights = unsafe.SliceData(products), unsafe.SliceData(p.weights)
 	for i := range x.program.Instructions {
 		ins := &x.program.Instructions[i]
-		if !multiplies(ins.Op) {
+		if !ins.Op.IsProduct() {
 			continue
 		}
 		c, err := p.product(x.productKey(ins, n), len(x.workers))
@@ -107,11 +107,11 @@ func (x *executable) productKey(ins *device.Instruction, n int) productKey {
 	if weighs(ins.Op) {
 		weight = &x.program.Values[ins.In[1]]
 	}
-	rows := a.Elements() / last(a)
+	rows := a.Elements() / a.Last()
 	if a.Rows {
 		rows *= n
 	}
-	in := last(weight)
+	in := weight.Last()
 	return productKey{kind: kindOf(ins.Op), in: in, out: weight.Elements() / in, rows: rows,
 		bf: a.DType == device.BFloat16, accumulate: ins.Attr.Accumulate}
 }

@@ -320,7 +320,8 @@ int hrm_run_slice(const hrm_program *p, hrm_worker *w, const hrm_plan *plan, lon
 		double start = p->profile ? now() : 0;
 		int failure = execute(&f, plan->products[i]);
 		if (failure) return HRM_REASONS * i + failure;
-		if (p->profile) w->seconds[f.i->op] += now() - start;
+		if (p->profile) w->seconds[i] += now() - start;
 	}
+	w->slices++;
 	return 0;
 }

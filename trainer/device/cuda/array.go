@@ -64,7 +64,14 @@ func (a *array) Read(offset int, dst []byte) error {
 		return err
 	}
 	defer runtime.KeepAlive(a)
-	if err := a.device.thread.do(func() error { return a.device.download(dst, a.at(offset)) }); err != nil {
+	d := a.device
+	err := d.thread.do(func() error {
+		if err := d.download(dst, a.at(offset)); err != nil || !d.unread {
+			return err
+		}
+		return d.takeFault()
+	})
+	if err != nil {
 		return fmt.Errorf("read %d elements from the GPU: %w", len(dst)/a.dtype.Size(), err)
 	}
 	return nil
@@ -116,8 +123,10 @@ func (a *array) prepareCopy() error {
 	if err != nil {
 		err = errors.Join(err, d.memory.free(a.copy))
 		a.copy = nil
+		return err
 	}
-	return err
+	a.round.part = part{operation: "RoundWeights", cost: device.Cost{Bytes: float64(a.n * (a.dtype.Size() + device.BFloat16.Size()))}}
+	return nil
 }
 
 // refreshCopy makes the copy anew if the array has changed since, on the thread.

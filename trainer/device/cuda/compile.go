@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/kernel"
@@ -17,6 +18,13 @@ func (d *Device) Compile(p *device.Program) (device.Executable, error) {
 	for i := range p.Instructions {
 		if err := collect(requests, &p.Instructions[i], p.Values); err != nil {
 			return nil, fmt.Errorf("program %s: instruction %d: %w", p.Name, i, err)
+		}
+	}
+	if slices.ContainsFunc(p.Values, func(v device.Value) bool { return v.Role == device.Gradient }) {
+		// What computes gradients is trained: the first step is not to wait for the compiler.
+		for _, file := range kernel.StepFiles() {
+			r := request{file: file}
+			requests[r.key()] = r
 		}
 	}
 	x := newExecutable(d, p)

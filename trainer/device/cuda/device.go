@@ -25,8 +25,6 @@ const (
 type Options struct {
 	// Index is the GPU's place among those that the driver shows.
 	Index int
-	// Profile makes executables measure the time spent per opcode.
-	Profile bool
 	// Cache is the directory of compiled kernels; empty means that of HRM_CUDA_CACHE, or else one in the user's cache.
 	Cache string
 	// Search is where libraries are looked for; nil means everywhere.
@@ -66,7 +64,11 @@ type Device struct {
 	workspace  *block
 	// fault is the word in which kernels report bad input; one is an int32 1, the optimizers' "all losses are finite".
 	fault, one *block
-	optimizer  optimizer
+	// unread says that something was launched that may report bad input, and that nobody has looked since.
+	unread    bool
+	optimizer optimizer
+	// profiler is nil while nobody asks where the time goes.
+	profiler *profiler
 
 	staging     unsafe.Pointer
 	stagingUsed int
@@ -105,7 +107,7 @@ func New(o Options) (*Device, error) {
 	}
 	d.compiler = newCompiler(l.nvrtc, info, &d.options)
 	d.memory = newMemory(d)
-	if err := d.thread.do(func() error { return d.start(l.device) }); err != nil {
+	if err := d.thread.do(func() error { return d.start(info.device) }); err != nil {
 		return nil, fmt.Errorf("cuda device %d (%s): %w", o.Index, info.Name, errors.Join(err, d.Close()))
 	}
 	return d, nil
@@ -144,7 +146,7 @@ func (d *Device) start(gpu binding.Device) (err error) {
 			return err
 		}
 	}
-	return d.upload(d.one.at, []byte{1, 0, 0, 0})
+	return errors.Join(d.upload(d.one.at, []byte{1, 0, 0, 0}), d.clearFault())
 }
 
 const deviceName = "cuda"
@@ -172,7 +174,7 @@ func (d *Device) Close() error {
 
 // stop undoes all, on the thread. What cannot be undone does not keep the rest from it.
 func (d *Device) stop() error {
-	var all []error
+	all := []error{d.profiler.free()}
 	for s := range d.steppers {
 		all = append(all, s.free())
 	}
@@ -198,7 +200,10 @@ func (d *Device) stop() error {
 // synchronize waits for all that has been launched, on the thread.
 func (d *Device) synchronize() error {
 	d.stagingUsed = 0
-	return d.driver.StreamSynchronize(d.stream)
+	if err := d.driver.StreamSynchronize(d.stream); err != nil || d.profiler == nil {
+		return err
+	}
+	return d.profiler.take()
 }
 
 // stagingSlice is a part of the staging memory.
@@ -246,13 +251,18 @@ func (d *Device) clearFault() error {
 	return d.driver.MemsetD8Async(d.fault.at, 0, d.fault.bytes, d.stream)
 }
 
-// takeFault returns what kernels have reported since the last call, on the thread.
+// takeFault waits, and returns what kernels have reported since the last call, on the thread.
 func (d *Device) takeFault() error {
+	d.unread = false
 	var word [4]byte
 	if err := d.download(word[:], d.fault.at); err != nil {
 		return err
 	}
-	return kernel.FaultError(binary.LittleEndian.Uint32(word[:]))
+	err := kernel.FaultError(binary.LittleEndian.Uint32(word[:]))
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, d.clearFault())
 }
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }

@@ -315,6 +315,38 @@ func TestAdamATan2_writesTheCopyThatProductsRead(t *testing.T) {
 	}
 }
 
+func TestSignSGD_badRowsAreReportedWhenTheGPUIsWaitedForNext(t *testing.T) {
+	d := anyGPU(t)
+	table, err := d.NewArray(device.Float32, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := d.Compile(&device.Program{
+		Name: "fill", Values: []device.Value{{Name: "y", Role: device.Output, Shape: []int{2}}},
+		Instructions: []device.Instruction{{Op: device.OpFill, Out: 0, Aux: device.NoValue}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func() error { return table.Read(0, make([]byte, 4)) }
+	run := func() error { return x.Run(context.Background(), 1, map[string]device.Array{"y": table}) }
+	for name, wait := range map[string]func() error{"a read": read, "a program": run} {
+		t.Run(name, func(t *testing.T) {
+			if err := d.SignSGDUnchecked(table, []int32{3}, []float32{1, 1}); err != nil {
+				t.Fatal(err)
+			}
+			if err := wait(); err == nil || !strings.Contains(err.Error(), "puzzle identifier") {
+				t.Errorf("%v does not say that the row is bad", err)
+			}
+			for _, again := range []func() error{read, run, read} {
+				if err := again(); err != nil {
+					t.Errorf("after it was reported: %v", err)
+				}
+			}
+		})
+	}
+}
+
 func TestNew_refusesWhatCannotTrain(t *testing.T) {
 	nowhere := t.TempDir()
 	driverOnly := t.TempDir()
@@ -385,6 +417,9 @@ func TestList_saysWhyAGPUIsNotUsable(t *testing.T) {
 	}
 	if len(gpus) != 2 || gpus[1].Name != "Fake GPU 1" || gpus[1].Unusable != "" || gpus[1].Capability != "9.0" || gpus[1].CuBLASLt != "12.4.5" || gpus[1].NVRTC != "12.4" || gpus[1].NCCL != "2.23.4" {
 		t.Errorf("got %+v", gpus)
+	}
+	if n := c.Count("nvrtcVersion"); n != 1 {
+		t.Errorf("the compiler was opened %d times for two GPUs, want once", n)
 	}
 	c.SetNCCL(21003)
 	if gpus, err = cuda.List(search); err != nil || gpus[0].Unusable != "" || gpus[0].NCCL != "" || !strings.Contains(gpus[0].NoNCCL, "2.10.3") {

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
 )
 
 // maxPlans bounds the plans of an executable, each of which keeps its arrays.
@@ -25,13 +24,10 @@ type executable struct {
 	plans []*plan
 	// bound are the arrays of the run under way, by value.
 	bound []*array
-	// events stand between instructions if the device profiles.
-	events  []binding.Event
-	seconds map[device.Opcode]float64
 }
 
 func newExecutable(d *Device, p *device.Program) *executable {
-	x := &executable{device: d, program: p, bound: make([]*array, len(p.Values)), seconds: map[device.Opcode]float64{}}
+	x := &executable{device: d, program: p, bound: make([]*array, len(p.Values))}
 	x.firstWrite, x.lastRead = slices.Repeat([]int{-1}, len(p.Values)), slices.Repeat([]int{-1}, len(p.Values))
 	for i := range p.Instructions {
 		ins := &p.Instructions[i]
@@ -103,15 +99,7 @@ func (x *executable) run(rows int) error {
 	if err != nil {
 		return err
 	}
-	if err := d.clearFault(); err != nil {
-		return err
-	}
-	if d.options.Profile {
-		err = x.runMeasured(p)
-	} else {
-		err = p.run()
-	}
-	if err != nil {
+	if err := p.run(); err != nil {
 		return err
 	}
 	x.changed()
@@ -174,50 +162,6 @@ func (x *executable) plan(rows int) (*plan, error) {
 	return p, nil
 }
 
-// runMeasured runs instruction after instruction and notes how long each takes, on the thread.
-func (x *executable) runMeasured(p *plan) error {
-	d := x.device
-	for len(x.events) <= len(p.steps) {
-		e, err := d.driver.EventCreate()
-		if err != nil {
-			return err
-		}
-		x.events = append(x.events, e)
-	}
-	if err := p.begin(); err != nil {
-		return err
-	}
-	for i := range p.steps {
-		if err := d.driver.EventRecord(x.events[i], d.stream); err != nil {
-			return err
-		}
-		if err := p.step(i); err != nil {
-			return err
-		}
-	}
-	if err := d.driver.EventRecord(x.events[len(p.steps)], d.stream); err != nil {
-		return err
-	}
-	if err := d.synchronize(); err != nil {
-		return err
-	}
-	for i := range p.steps {
-		ms, err := d.driver.EventElapsedTime(x.events[i], x.events[i+1])
-		if err != nil {
-			return err
-		}
-		x.seconds[x.program.Instructions[i].Op] += float64(ms) / 1e3
-	}
-	return nil
-}
-
-// Profile returns the seconds that the GPU spent per opcode since the last call.
-func (x *executable) Profile() map[device.Opcode]float64 {
-	out := x.seconds
-	x.seconds = map[device.Opcode]float64{}
-	return out
-}
-
 // Close frees the executable's graphs. The arena is the device's.
 func (x *executable) Close() error {
 	d := x.device
@@ -237,10 +181,7 @@ func (x *executable) free() error {
 	for _, p := range x.plans {
 		all = append(all, p.free())
 	}
-	for _, e := range x.events {
-		all = append(all, x.device.driver.EventDestroy(e))
-	}
-	x.plans, x.events, x.bound = nil, nil, make([]*array, len(x.program.Values))
+	x.plans, x.bound = nil, make([]*array, len(x.program.Values))
 	return errors.Join(all...)
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // repeated is work that is done again and again: launched piece by piece the first time, in which libraries load what they
-// need, and from the second on as a graph. Its methods run on the device's thread.
+// need, and while the device is profiled, else from the second on as a graph. Its methods run on the device's thread.
 type repeated struct {
 	device *Device
 	// name is what a note calls it.
@@ -19,6 +19,9 @@ type repeated struct {
 
 // run adds the work to the stream.
 func (r *repeated) run() error {
+	if r.device.profiler != nil {
+		return r.launch()
+	}
 	if r.runs++; r.runs == 2 {
 		if err := r.capture(); err != nil {
 			r.device.options.note("%s is launched piece by piece, which costs time: %v", r.name, err)

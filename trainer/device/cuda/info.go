@@ -26,27 +26,38 @@ type Info struct {
 	Unusable string `json:"unusable,omitempty"`
 
 	major, minor int
+	device       binding.Device
 }
 
 // oldestMajor is the oldest major compute capability: older tensor cores have no bfloat16.
 const oldestMajor = 8
 
-// libraries are those of one GPU.
+// libraries are the driver's and, once a GPU was met that may be used, those that go with it.
 type libraries struct {
+	search binding.Search
 	driver *binding.Driver
 	nvrtc  *binding.NVRTC
 	blas   *binding.BLAS
-	device binding.Device
+	// version is NVRTC's.
+	version binding.Version
+	// opened is set when the others have been looked for; err is why one of them cannot be used.
+	opened bool
+	err    error
+}
+
+// openDriver opens the driver and counts its GPUs.
+func openDriver(s binding.Search) (*libraries, int, error) {
+	driver, err := binding.OpenDriver(s)
+	if err != nil {
+		return nil, 0, err
+	}
+	count, err := driver.DeviceCount()
+	return &libraries{search: s, driver: driver}, count, err
 }
 
 // look opens the libraries, and finds and checks the GPU.
-func look(o Options) (Info, libraries, error) {
-	var l libraries
-	var err error
-	if l.driver, err = binding.OpenDriver(o.search()); err != nil {
-		return Info{}, l, err
-	}
-	count, err := l.driver.DeviceCount()
+func look(o Options) (Info, *libraries, error) {
+	l, count, err := openDriver(o.search())
 	if err != nil {
 		return Info{}, l, err
 	}
@@ -58,7 +69,7 @@ func look(o Options) (Info, libraries, error) {
 	if err != nil {
 		return info, l, err
 	}
-	return info, l, l.openLibraries(o.search(), &info)
+	return info, l, l.check(&info)
 }
 
 // unusable tells errors of look that no other try mends from calls of CUDA that failed, as they do while a node's driver is still
@@ -81,45 +92,60 @@ func (l *libraries) describe(index int) (info Info, err error) {
 		return info, err
 	}
 	info.Driver = version.String()
-	if l.device, err = l.driver.DeviceGet(index); err != nil {
+	if info.device, err = l.driver.DeviceGet(index); err != nil {
 		return info, err
 	}
-	if info.Name, err = l.driver.DeviceName(l.device); err != nil {
+	if info.Name, err = l.driver.DeviceName(info.device); err != nil {
 		return info, err
 	}
-	if info.MemoryBytes, err = l.driver.DeviceTotalMem(l.device); err != nil {
+	if info.MemoryBytes, err = l.driver.DeviceTotalMem(info.device); err != nil {
 		return info, err
 	}
-	info.major, info.minor, err = l.driver.DeviceCapability(l.device)
+	info.major, info.minor, err = l.driver.DeviceCapability(info.device)
 	info.Capability = fmt.Sprintf("%d.%d", info.major, info.minor)
 	return info, err
 }
 
-// openLibraries opens what goes with the driver, and checks that it serves the GPU.
-func (l *libraries) openLibraries(s binding.Search, info *Info) error {
+// check reports why a GPU cannot be used: itself, or what goes with the driver.
+func (l *libraries) check(info *Info) error {
 	if info.major < oldestMajor {
 		return fmt.Errorf("%s has compute capability %s: bfloat16 on tensor cores wants %d.0 or later (A100, RTX 30, and what came after)",
 			info.Name, info.Capability, oldestMajor)
 	}
-	version, err := l.driver.Version()
+	if !l.opened {
+		l.opened, l.err = true, l.open()
+	}
+	if l.nvrtc != nil {
+		info.NVRTC = l.version.String()
+		if _, err := architecture(l.nvrtc, *info); err != nil {
+			return err
+		}
+	}
+	if l.blas != nil {
+		info.CuBLASLt = l.blas.Version()
+	}
+	return l.err
+}
+
+// open opens what goes with the driver.
+func (l *libraries) open() error {
+	driver, err := l.driver.Version()
 	if err != nil {
 		return err
 	}
-	if l.nvrtc, err = binding.OpenNVRTC(s, version); err != nil {
-		return err
-	}
-	v, err := l.nvrtc.Version()
+	nvrtc, err := binding.OpenNVRTC(l.search, driver)
 	if err != nil {
 		return err
 	}
-	info.NVRTC = v.String()
-	if _, err := architecture(l.nvrtc, *info); err != nil {
+	if l.version, err = nvrtc.Version(); err != nil {
 		return err
 	}
-	if l.blas, err = binding.OpenBLAS(s, version); err != nil {
+	l.nvrtc = nvrtc
+	blas, err := binding.OpenBLAS(l.search, driver)
+	if err != nil {
 		return err
 	}
-	info.CuBLASLt = l.blas.Version()
+	l.blas = blas
 	return nil
 }
 
@@ -143,26 +169,23 @@ func architecture(n *binding.NVRTC, info Info) (string, error) {
 
 // List describes the GPUs that there are. It is an error if there is no driver, or one that does not work.
 func List(s binding.Search) ([]Info, error) {
-	driver, err := binding.OpenDriver(s)
+	l, count, err := openDriver(s)
 	if err != nil {
 		return nil, err
 	}
-	count, err := driver.DeviceCount()
-	if err != nil {
-		return nil, err
-	}
+	nccl, noNCCL := ncclVersion(s, l.driver)
 	infos := make([]Info, count)
 	for i := range infos {
-		l := libraries{driver: driver}
 		infos[i], err = l.describe(i)
 		if err == nil {
-			err = l.openLibraries(s, &infos[i])
+			err = l.check(&infos[i])
 		}
 		if err != nil {
 			infos[i].Unusable = err.Error()
 		}
-		if infos[i].NCCL, err = ncclVersion(s, driver); err != nil {
-			infos[i].NoNCCL = err.Error()
+		infos[i].NCCL = nccl
+		if noNCCL != nil {
+			infos[i].NoNCCL = noNCCL.Error()
 		}
 	}
 	return infos, nil

@@ -29,6 +29,7 @@ type function struct {
 
 // launch is a kernel with all that it is launched with.
 type launch struct {
+	part        part
 	function    *function
 	grid, block [3]uint32
 	shared      int
@@ -51,7 +52,7 @@ func (d *Device) prepare(l *kernel.Launch, p places) (*launch, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &launch{function: f, grid: l.Grid, block: l.Block, shared: l.SharedBytes, values: make([]uint64, len(l.Args)), parameters: make([]unsafe.Pointer, len(l.Args))}
+	out := &launch{part: part{operation: l.Kernel}, function: f, grid: l.Grid, block: l.Block, shared: l.SharedBytes, values: make([]uint64, len(l.Args)), parameters: make([]unsafe.Pointer, len(l.Args))}
 	for i, a := range l.Args {
 		if out.values[i], err = d.argument(a, p); err != nil {
 			return nil, fmt.Errorf("kernel %s: argument %d: %w", l.Kernel, i, err)
@@ -91,7 +92,10 @@ func (d *Device) argument(a kernel.Arg, p places) (uint64, error) {
 
 // run adds a launch to the stream, on the thread.
 func (d *Device) run(l *launch) error {
-	if err := d.driver.LaunchKernel(l.function.handle, l.grid, l.block, l.shared, d.stream, l.parameters); err != nil {
+	err := d.timed(l.part, l.function.name, func() error {
+		return d.driver.LaunchKernel(l.function.handle, l.grid, l.block, l.shared, d.stream, l.parameters)
+	})
+	if err != nil {
 		return fmt.Errorf("kernel %s, grid %v, block %v, %d bytes of shared memory: %w", l.function.name, l.grid, l.block, l.shared, err)
 	}
 	return nil

@@ -126,7 +126,19 @@ func (d *Device) newDenseUpdate(list []dense, scalars, finite binding.Pointer) (
 	if u.launch, err = d.prepare(&work.Launches[0], where); err != nil {
 		return nil, errors.Join(err, u.free(d))
 	}
+	u.launch.part = part{operation: device.AdamATan2Operation, cost: u.cost()}
 	return u, nil
+}
+
+// cost is what the launch takes at least.
+func (u *denseUpdate) cost() (c device.Cost) {
+	for i, p := range u.list {
+		c.Add(device.AdamATan2Cost(p.value.n))
+		if u.copies[i] != nil {
+			c.Bytes += float64(u.copies[i].bytes)
+		}
+	}
+	return c
 }
 
 // is says whether the launch is of this list, and writes the copies that there are now.
@@ -226,6 +238,8 @@ func (d *Device) signSGD(table *array, rows []int32, gradient []float32, dim int
 	if err != nil {
 		return err
 	}
+	l.part = part{operation: device.SignSGDOperation, cost: device.SignSGDCost(len(gradient))}
+	d.unread = true
 	return d.run(l)
 }
 

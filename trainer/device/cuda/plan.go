@@ -27,6 +27,7 @@ type plan struct {
 
 // step is what an instruction launches.
 type step struct {
+	part     part
 	launches []*launch
 	product  *binding.Product
 	a, b, d  binding.Pointer
@@ -137,6 +138,7 @@ func (p *plan) at(value int) binding.Pointer {
 func (p *plan) prepare(i int, work kernel.Work) error {
 	x := p.executable
 	d, ins, s := x.device, &x.program.Instructions[i], &p.steps[i]
+	s.part = partOf(ins, x.program.Values, p.rows)
 	if isProduct(ins.Op) {
 		return p.prepareProduct(ins, s)
 	}
@@ -145,6 +147,10 @@ func (p *plan) prepare(i int, work kernel.Work) error {
 		l, err := d.prepare(&work.Launches[k], where)
 		if err != nil {
 			return err
+		}
+		l.part = s.part
+		if k > 0 {
+			l.part.cost = device.Cost{}
 		}
 		s.launches = append(s.launches, l)
 	}
@@ -172,10 +178,14 @@ func (p *plan) begin() error {
 		bytes := count(v, p.rows) * v.DType.Size()
 		var err error
 		if _, ok := p.shadow[i]; ok {
-			err = d.driver.MemcpyDtoDAsync(p.at(i), p.arrays[i].data.at, bytes, d.stream)
+			err = d.timed(part{operation: "CopyInputs", cost: device.Cost{Bytes: float64(2 * bytes)}}, "memcpy", func() error {
+				return d.driver.MemcpyDtoDAsync(p.at(i), p.arrays[i].data.at, bytes, d.stream)
+			})
 		}
 		if v.Role == device.Gradient {
-			err = d.driver.MemsetD8Async(p.at(i), 0, bytes, d.stream)
+			err = d.timed(part{operation: "ZeroGradients", cost: device.Cost{Bytes: float64(bytes)}}, "memset", func() error {
+				return d.driver.MemsetD8Async(p.at(i), 0, bytes, d.stream)
+			})
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.Name, err)
@@ -189,7 +199,7 @@ func (p *plan) step(i int) error {
 	d, s := p.executable.device, &p.steps[i]
 	var err error
 	if s.product != nil {
-		err = s.product.Run(s.a, s.b, s.d, s.accumulate, d.workspace.at, d.stream)
+		err = d.timed(s.part, "cuBLASLt", func() error { return s.product.Run(s.a, s.b, s.d, s.accumulate, d.workspace.at, d.stream) })
 	}
 	for _, l := range s.launches {
 		if err == nil {

@@ -233,6 +233,10 @@ func (s *stepper) prepareTail() error {
 			return err
 		}
 	}
+	if s.sign != nil {
+		// How many of the table's rows are read and written besides, the GPU alone knows.
+		s.sign.part = part{operation: device.SignSGDOperation, cost: device.Cost{Bytes: float64(device.Float32.Size() * s.signedRows() * sizes.PuzzleDim)}}
+	}
 	return nil
 }
 
@@ -341,7 +345,7 @@ func (s *stepper) Step(ctx context.Context, in device.StepInput) ([]device.StepR
 		return s.begin(to)
 	})
 	if err == nil {
-		err = s.together(func() error { return thread.do(s.run) })
+		err = s.together(func() error { return thread.do(s.step.run) })
 	}
 	if err == nil {
 		err = thread.do(func() error { return s.end(to, in.LastOfWindow) })
@@ -448,22 +452,6 @@ func (s *stepper) launchTail() error {
 		}
 	}
 	return nil
-}
-
-// run adds the step as a graph, or measures its instructions.
-func (s *stepper) run() error {
-	if !s.device.options.Profile {
-		return s.step.run()
-	}
-	if err := s.executable.runMeasured(s.plan); err != nil {
-		return err
-	}
-	for i := range s.plan.steps {
-		if err := s.reduceAfter(i); err != nil {
-			return err
-		}
-	}
-	return s.launchTail()
 }
 
 // reply has the results copied to the host when the step is done.

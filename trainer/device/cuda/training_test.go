@@ -70,6 +70,13 @@ func (s source) Next() loop.Batch {
 func (source) Position() ([]byte, error) { return nil, nil }
 func (source) Seek([]byte) error         { return nil }
 
+func newTrainer(n *loop.Network) (*loop.Trainer, error) {
+	return loop.NewTrainer(n, newSource(), seqLen, loop.Hyperparameters{
+		Batch: batch, TotalSteps: 100, LearningRate: 1e-3, MinLearningRateRatio: 1, WeightDecay: 0.1, Beta1: 0.9, Beta2: 0.95,
+		PuzzleLearningRate: 1e-2, PuzzleWeightDecay: 0.1, MaxSegments: segments, Exploration: 0.1,
+	})
+}
+
 // train makes steps and returns the sums of each, and all weights after them.
 func train(d device.Device, m *model.Model, steps int) (windows []loop.Window, weights map[string]checkpoint.Tensor, err error) {
 	n, err := loop.NewNetwork(d, m, true)
@@ -84,10 +91,7 @@ func train(d device.Device, m *model.Model, steps int) (windows []loop.Window, w
 	if err := n.Initialize(1); err != nil {
 		return nil, nil, err
 	}
-	t, err := loop.NewTrainer(n, newSource(), seqLen, loop.Hyperparameters{
-		Batch: batch, TotalSteps: 100, LearningRate: 1e-3, MinLearningRateRatio: 1, WeightDecay: 0.1, Beta1: 0.9, Beta2: 0.95,
-		PuzzleLearningRate: 1e-2, PuzzleWeightDecay: 0.1, MaxSegments: segments, Exploration: 0.1,
-	})
+	t, err := newTrainer(n)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -181,37 +185,47 @@ func TestTraining_givesTheSameBitsAgain(t *testing.T) {
 	}
 }
 
-func TestProfile_measuresEveryOpcode(t *testing.T) {
+func TestTraining_waitsForNoCompilerOnceItsProgramsAreCompiled(t *testing.T) {
 	c := gpu(t)
-	o := options(t, c)
-	o.Profile = true
-	d := open(t, c, o)
-	p := product(device.Float32)
-	x, err := d.Compile(p)
+	d := open(t, c, options(t, c))
+	n, err := loop.NewNetwork(d, tiny(t, v1alpha1.PrecisionBFloat16), true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bound := arrays(t, d, p, 2)
+	compiled, loaded := c.Count("nvrtcCompileProgram"), c.Count("cuModuleLoadData")
+	trainer, err := newTrainer(n)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
-		if err := x.Run(context.Background(), 2, bound); err != nil {
+		if err := trainer.Step(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if seconds := x.Profile(); seconds[device.OpLinear] <= 0 {
-		t.Errorf("got %v", seconds)
+	if err := trainer.Settle(); err != nil {
+		t.Fatal(err)
 	}
-	if seconds := x.Profile(); len(seconds) != 0 {
-		t.Errorf("the second time %v", seconds)
+	if more := c.Count("nvrtcCompileProgram") - compiled; more != 0 {
+		t.Errorf("%d kernel files were compiled in the first steps", more)
+	}
+	if more := c.Count("cuModuleLoadData") - loaded; more != 0 {
+		t.Errorf("%d kernel files were loaded in the first steps", more)
 	}
 }
 
-// trainOnce opens a device, trains three steps, which capture a graph, and closes the device.
-func trainOnce(o cuda.Options, m *model.Model) error {
+// trainOnce opens a device, trains three steps, which capture a graph unless they are profiled, and closes the device.
+func trainOnce(o cuda.Options, m *model.Model, profile bool) error {
 	d, err := cuda.New(o)
 	if err != nil {
 		return err
 	}
+	if profile {
+		d.StartProfile()
+	}
 	_, _, err = train(d, m, 3)
+	if _, e := d.StopProfile(); err == nil {
+		err = e
+	}
 	if e := d.Close(); err == nil {
 		err = e
 	}
@@ -232,13 +246,12 @@ func TestTraining_survivesTheFailureOfEveryCall(t *testing.T) {
 			fail := func(n int) {
 				t.Helper()
 				o := options(t, c)
-				o.Profile = profile
 				var notes []string
 				o.Note = func(note string) { notes = append(notes, note) }
 				c.Reset()
 				c.SetIdle(true)
 				c.FailAt(n)
-				err := trainOnce(o, m)
+				err := trainOnce(o, m, profile)
 				said := strings.Join(notes, "\n")
 				if err != nil {
 					said += err.Error()

@@ -16,8 +16,6 @@ import (
 type Options struct {
 	// Threads is the number of threads of the cpu device; 0 takes as many as the process may use.
 	Threads int
-	// Profile makes executables measure the time spent per opcode.
-	Profile bool
 	// Note receives what the device has to say later. It may be nil.
 	Note func(string)
 }
@@ -69,7 +67,7 @@ func Open(name string, o Options) (d device.Device, note string, err error) {
 }
 
 func openProcessor(o Options) (device.Device, string, error) {
-	d, note, err := openCPU(cpu.Options{Threads: o.Threads, Profile: o.Profile})
+	d, note, err := openCPU(cpu.Options{Threads: o.Threads})
 	if err != nil {
 		return nil, "", &device.UnusableError{Device: "cpu", NotVisible: cpu.Available() != nil, Err: err}
 	}
@@ -102,7 +100,7 @@ func best(o Options) (device.Device, string, error) {
 }
 
 func openCUDA(index int, o Options) (device.Device, string, error) {
-	d, err := cuda.New(cuda.Options{Index: index, Profile: o.Profile, Note: o.Note})
+	d, err := cuda.New(cuda.Options{Index: index, Note: o.Note})
 	if err != nil {
 		return nil, "", err
 	}

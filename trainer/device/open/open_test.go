@@ -54,7 +54,9 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-func TestOpen_prefersAGPUThatCanBeUsed(t *testing.T) {
+// withFakeGPU makes the fake GPU that of the machine.
+func withFakeGPU(t *testing.T) *fake.Control {
+	t.Helper()
 	c, err := fake.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +64,11 @@ func TestOpen_prefersAGPUThatCanBeUsed(t *testing.T) {
 	t.Cleanup(c.Reset)
 	t.Setenv(binding.LibrariesVariable, c.Dir)
 	t.Setenv(cuda.CacheVariable, t.TempDir())
+	return c
+}
+
+func TestOpen_prefersAGPUThatCanBeUsed(t *testing.T) {
+	c := withFakeGPU(t)
 	d, note, err := Open("auto", Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -80,5 +87,22 @@ func TestOpen_prefersAGPUThatCanBeUsed(t *testing.T) {
 	defer d.Close()
 	if d.Name() == "cuda" || !strings.Contains(note, "the GPU is not used") || !strings.Contains(note, "7.5") {
 		t.Errorf("got %s with note %q", d.Name(), note)
+	}
+}
+
+func TestOpen_passesOverGPUsThatCannotBeUsed(t *testing.T) {
+	c := withFakeGPU(t)
+	c.SetGPU(3, 9, 0, 12040)
+	c.SetCapability(0, 7, 5)
+	d, note, err := Open("auto", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if d.Name() != "cuda" || !strings.Contains(note, "cuda:1 (Fake GPU 1") {
+		t.Errorf("got %s with note %q, want the second GPU", d.Name(), note)
+	}
+	if d, note, err := Open("cuda", Options{}); err == nil || !strings.Contains(err.Error(), "7.5") {
+		t.Errorf("cuda, which is the first, gives %v with note %q, %v; want an error that says why", d, note, err)
 	}
 }

@@ -13,7 +13,7 @@ type heads struct {
 
 // newHeads prepares the tables of rotation: angle(t,i) = t * theta^(-2i/dim), i < dim/2.
 func newHeads(c *call) *heads {
-	t, d := c.in(0).Shape[0], last(c.in(0))/3
+	t, d := c.in(0).Shape[0], c.in(0).Last()/3
 	h := &heads{t: t, h: c.ins.Attr.Heads, dim: d / c.ins.Attr.Heads, withRoPE: c.ins.Attr.RoPETheta != 0}
 	h.scale = 1 / math.Sqrt(float64(h.dim))
 	for p := range t {

@@ -31,7 +31,7 @@ func (c *call) token(t int32, vocabulary int) int {
 func embed(c *call) {
 	act := c.out().DType
 	tokens, w, out := c.ints(0), c.weights(1, act), c.result()
-	prefix, dim, vocabulary := c.ins.Attr.Prefix, last(c.out()), c.in(1).Shape[0]
+	prefix, dim, vocabulary := c.ins.Attr.Prefix, c.out().Last(), c.in(1).Shape[0]
 	s := c.in(0).Elements()
 	t := prefix + s
 	scale := embedScale(c.ins.Attr, c.has(3))
@@ -84,7 +84,7 @@ func embedGradPuzzle(c *call) {
 	d, out := c.floats(0), c.result()
 	n, block := c.out().Elements(), c.in(0).Elements()
 	scale := embedScale(c.ins.Attr, c.ins.Attr.LearnedPositions)
-	used := min(n, c.ins.Attr.Prefix*last(c.in(0)))
+	used := min(n, c.ins.Attr.Prefix*c.in(0).Last())
 	for r := range c.rows {
 		for i := range used {
 			out[r*n+i] = scale * float64(d[r*block+i])

@@ -103,7 +103,7 @@ func (c *call) weights(i int, act device.DType) []float32 {
 func (c *call) aux() []float32 { return c.read(c.ins.Aux) }
 
 func (c *call) read(v int) []float32 {
-	n := count(&c.values[v], c.rows)
+	n := c.values[v].Count(c.rows)
 	x, err := device.ReadFloats(c.arrays[v], 0, n)
 	if err != nil {
 		c.fail(fmt.Errorf("read %s: %w", c.values[v].Name, err))
@@ -115,7 +115,7 @@ func (c *call) read(v int) []float32 {
 // ints returns operand i, which is Int32.
 func (c *call) ints(i int) []int32 {
 	v := c.ins.In[i]
-	n := count(&c.values[v], c.rows)
+	n := c.values[v].Count(c.rows)
 	x, err := device.ReadInts(c.arrays[v], 0, n)
 	if err != nil {
 		c.fail(fmt.Errorf("read %s: %w", c.values[v].Name, err))
@@ -125,7 +125,7 @@ func (c *call) ints(i int) []int32 {
 }
 
 // result returns a zeroed slice for the instruction's Out.
-func (c *call) result() []float64 { return make([]float64, count(c.out(), c.rows)) }
+func (c *call) result() []float64 { return make([]float64, c.out().Count(c.rows)) }
 
 // store rounds x into Out, or adds it to what is there.
 func (c *call) store(x []float64) {
@@ -152,6 +152,3 @@ func (c *call) write(v int, x []float64) {
 		c.fail(fmt.Errorf("write %s: %w", c.values[v].Name, err))
 	}
 }
-
-// last returns the innermost dimension of a value.
-func last(v *device.Value) int { return v.Shape[len(v.Shape)-1] }

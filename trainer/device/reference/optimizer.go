@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -9,16 +10,14 @@ import (
 
 // AdamATan2 computes p *= 1-lr*decay; m = β1 m + (1-β1) g; v = β2 v + (1-β2) g²;
 // p -= lr/(1-β1^t) * atan2(m, sqrt(v)/sqrt(1-β2^t)).
-func (*Device) AdamATan2(parameters []device.Dense, h device.AdamATan2Step) error {
+func (d *Device) AdamATan2(parameters []device.Dense, h device.AdamATan2Step) (err error) {
 	if h.Step < 1 {
 		return fmt.Errorf("adam-atan2: step %d, but steps count from 1", h.Step)
 	}
 	for _, p := range parameters {
-		if err := adamATan2(p, h); err != nil {
-			return err
-		}
+		d.profile.Time(device.AdamATan2Operation, "", device.AdamATan2Cost(p.Value.Len()), func() { err = errors.Join(err, adamATan2(p, h)) })
 	}
-	return nil
+	return err
 }
 
 func adamATan2(p device.Dense, h device.AdamATan2Step) error {
@@ -49,7 +48,12 @@ func adamATan2(p device.Dense, h device.AdamATan2Step) error {
 }
 
 // SignSGD computes w = w (1-lr*decay) - lr*sign(g) for the given rows; sign(0) = 0.
-func (*Device) SignSGD(table device.Array, rows []int32, gradient []float32, learningRate, weightDecay float64) error {
+func (d *Device) SignSGD(table device.Array, rows []int32, gradient []float32, learningRate, weightDecay float64) (err error) {
+	d.profile.Time(device.SignSGDOperation, "", device.SignSGDCost(len(gradient)), func() { err = signSGD(table, rows, gradient, learningRate, weightDecay) })
+	return err
+}
+
+func signSGD(table device.Array, rows []int32, gradient []float32, learningRate, weightDecay float64) error {
 	if len(rows) == 0 {
 		return nil
 	}

@@ -3,7 +3,7 @@ package reference
 // qHead: out[k] = Σ_d W[k,d] z[0,d] + b[k]. z [T,D], W [2,D], b [2], out [2].
 func qHead(c *call) {
 	z, w, b, out := c.floats(0), c.floats(1), c.floats(2), c.result()
-	block, dim := c.in(0).Elements(), last(c.in(0))
+	block, dim := c.in(0).Elements(), c.in(0).Last()
 	for i := range out {
 		r, k := i/2, i%2
 		out[i] = float64(b[k])
@@ -17,7 +17,7 @@ func qHead(c *call) {
 // qHeadGradInput: dz[0,d] = Σ_k dQ[k] W[k,d], zero at the other positions.
 func qHeadGradInput(c *call) {
 	dq, w, out := c.floats(0), c.floats(1), c.result()
-	block, dim := c.out().Elements(), last(c.out())
+	block, dim := c.out().Elements(), c.out().Last()
 	for i, g := range dq {
 		r, k := i/2, i%2
 		for d := range dim {
@@ -30,7 +30,7 @@ func qHeadGradInput(c *call) {
 // qHeadGradWeight: dW[k,d] = Σ_rows dQ[k] z[0,d].
 func qHeadGradWeight(c *call) {
 	dq, z, out := c.floats(0), c.floats(1), c.result()
-	block, dim := c.in(1).Elements(), last(c.in(1))
+	block, dim := c.in(1).Elements(), c.in(1).Last()
 	for i, g := range dq {
 		r, k := i/2, i%2
 		for d := range dim {

@@ -14,7 +14,10 @@ import (
 )
 
 // Device is the reference device. Its arrays are host memory.
-type Device struct{}
+type Device struct {
+	// profile is nil while nobody asks where the time goes.
+	profile *device.Profile
+}
 
 // New returns the reference device.
 func New() *Device { return &Device{} }
@@ -33,11 +36,21 @@ func (*Device) NewArray(t device.DType, n int) (device.Array, error) {
 	return device.NewHostArray(t, n), nil
 }
 
+// StartProfile begins to measure every instruction and optimizer step.
+func (d *Device) StartProfile() { d.profile = &device.Profile{} }
+
+// StopProfile ends that and returns the times by the clock.
+func (d *Device) StopProfile() ([]device.Measurement, error) {
+	p := d.profile
+	d.profile = nil
+	return p.Measurements(), nil
+}
+
 // Close does nothing: the garbage collector owns the arrays.
 func (*Device) Close() error { return nil }
 
 // Compile checks the program and keeps it.
-func (*Device) Compile(p *device.Program) (device.Executable, error) {
+func (d *Device) Compile(p *device.Program) (device.Executable, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
@@ -51,7 +64,7 @@ func (*Device) Compile(p *device.Program) (device.Executable, error) {
 			return nil, fmt.Errorf("program %s: value %d (%s): %w", p.Name, i, p.Values[i].Name, err)
 		}
 	}
-	return &executable{program: p}, nil
+	return &executable{device: d, program: p}, nil
 }
 
 func checkInstruction(ins *device.Instruction, values []device.Value) error {
@@ -88,6 +101,7 @@ func checkValue(v *device.Value, arena int) error {
 }
 
 type executable struct {
+	device  *Device
 	program *device.Program
 	arena   []byte
 }
@@ -102,11 +116,18 @@ func (x *executable) Run(ctx context.Context, rows int, bindings map[string]devi
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := Execute(&x.program.Instructions[i], x.program.Values, rows, arrays); err != nil {
+		if err := x.execute(&x.program.Instructions[i], rows, arrays); err != nil {
 			return fmt.Errorf("program %s: instruction %d: %w", x.program.Name, i, err)
 		}
 	}
 	return nil
+}
+
+// execute executes an instruction, and measures it if that is wanted.
+func (x *executable) execute(ins *device.Instruction, rows int, arrays []device.Array) (err error) {
+	values := x.program.Values
+	x.device.profile.Time(ins.Op.String(), ins.Shape(values), ins.Cost(values, rows), func() { err = Execute(ins, values, rows, arrays) })
+	return err
 }
 
 // bind finds the memory of every value: temporaries in the arena, the others in bindings.
@@ -121,7 +142,7 @@ func (x *executable) bind(rows int, bindings map[string]device.Array) ([]device.
 	arrays := make([]device.Array, len(x.program.Values))
 	for i := range x.program.Values {
 		v := &x.program.Values[i]
-		n := count(v, rows)
+		n := v.Count(rows)
 		if v.Role == device.Temporary {
 			at := rows * v.Offset
 			arrays[i] = device.HostArrayOver(v.DType, x.arena[at:at+n*v.DType.Size()])
@@ -154,7 +175,7 @@ func (x *executable) copyOverwritten(rows int, arrays []device.Array, written ma
 		if v.Role != device.Input || !written[arrays[i]] {
 			continue
 		}
-		raw := make([]byte, count(v, rows)*v.DType.Size())
+		raw := make([]byte, v.Count(rows)*v.DType.Size())
 		if err := arrays[i].Read(0, raw); err != nil {
 			return fmt.Errorf("copy %s: %w", v.Name, err)
 		}
@@ -163,19 +184,8 @@ func (x *executable) copyOverwritten(rows int, arrays []device.Array, written ma
 	return nil
 }
 
-// Profile returns nothing: nobody asks the reference device where its time goes.
-func (*executable) Profile() map[device.Opcode]float64 { return nil }
-
 // Close drops the arena.
 func (x *executable) Close() error {
 	x.arena = nil
 	return nil
-}
-
-// count returns the elements that a value has for rows rows.
-func count(v *device.Value, rows int) int {
-	if v.Rows {
-		return rows * v.Elements()
-	}
-	return v.Elements()
 }

@@ -23,7 +23,7 @@ type bench struct {
 func newBench() *bench { return &bench{random: rand.New(rand.NewPCG(1, 2))} }
 
 func (b *bench) add(v device.Value, fill func(i int) float64) int {
-	a := device.NewHostArray(v.DType, count(&v, rows))
+	a := device.NewHostArray(v.DType, v.Count(rows))
 	for i := range a.Len() {
 		var err error
 		if v.DType == device.Int32 {

@@ -5,7 +5,7 @@ import "math"
 // addRMSNorm: u = x+y; r = 1/sqrt(mean(u²)+eps); out = u*r. x, y, out [T,D], r [T]. Of a longer x or y the first T positions count.
 func addRMSNorm(c *call) {
 	x, y, out := c.floats(0), c.floats(1), c.result()
-	dim, block := last(c.out()), c.out().Elements()
+	dim, block := c.out().Last(), c.out().Elements()
 	longerX, longerY := c.in(0).Elements()-block, c.in(1).Elements()-block
 	r := make([]float64, len(out)/dim)
 	for n := range r {
@@ -26,7 +26,7 @@ func addRMSNorm(c *call) {
 // addRMSNormGrad: du = r (dOut - out * mean(dOut*out)).
 func addRMSNormGrad(c *call) {
 	out, d, r, du := c.floats(0), c.floats(1), c.aux(), c.result()
-	dim := last(c.out())
+	dim := c.out().Last()
 	for n := range len(du) / dim {
 		mean := 0.0
 		for i := n * dim; i < (n+1)*dim; i++ {

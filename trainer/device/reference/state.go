@@ -3,7 +3,7 @@ package reference
 // reset: out[t] = halted ? init : z[t]. z [T,D], init [D], halted [].
 func reset(c *call) {
 	z, init, halted, out := c.floats(0), c.weights(1, c.out().DType), c.ints(2), c.result()
-	block, dim := c.out().Elements(), last(c.out())
+	block, dim := c.out().Elements(), c.out().Last()
 	for i := range out {
 		if halted[i/block] != 0 {
 			out[i] = float64(init[i%dim])

@@ -108,9 +108,11 @@ type Control struct {
 	Count func(name string) int
 	// SetIdle leaves out what kernels and products compute.
 	SetIdle func(bool)
-	// SetMemory sets the bytes of the GPU's memory, SetGPU what it is: CUDA 12.4 is 12040.
-	SetMemory func(bytes uint64)
-	SetGPU    func(devices, major, minor, driver int32)
+	// SetMemory sets the bytes of the GPU's memory, SetGPU what it is: CUDA 12.4 is 12040. SetCapability sets what one of several
+	// GPUs has in place of that.
+	SetMemory     func(bytes uint64)
+	SetGPU        func(devices, major, minor, driver int32)
+	SetCapability func(gpu, major, minor int32)
 	// SetNCCL sets the version of NCCL: 2.23.4 is 22304. BreakNCCL lets collectives wait for ever from now on, as when a
 	// connection has failed, and NCCL tell of it by a code; 0 mends it.
 	SetNCCL, BreakNCCL func(int32)
@@ -132,7 +134,8 @@ func Open() (*Control, error) {
 	for name, f := range map[string]any{
 		"fake_reset": &c.Reset, "fake_fail_at": &c.FailAt, "fake_fail": &c.Fail, "fake_failed": &c.Failed, "fake_calls": &c.Calls,
 		"fake_count": &c.Count, "fake_set_idle": &c.SetIdle, "fake_set_memory": &c.SetMemory, "fake_set_gpu": &c.SetGPU,
-		"fake_set_nccl": &c.SetNCCL, "fake_break_nccl": &c.BreakNCCL,
+		"fake_set_capability": &c.SetCapability,
+		"fake_set_nccl":       &c.SetNCCL, "fake_break_nccl": &c.BreakNCCL,
 		"fake_violations": &c.violations, "fake_alive": &c.alive,
 	} {
 		purego.RegisterLibFunc(f, handle, name)

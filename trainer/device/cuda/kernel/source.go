@@ -20,6 +20,9 @@ func Files() []string {
 	return names
 }
 
+// StepFiles are those that a training step takes besides its program's: what is decided between segments, and the optimizers.
+func StepFiles() []string { return []string{actFile, optimizerFile} }
+
 // Source returns a kernel file as one text: the headers that it includes stand in their places.
 //
 // It is to be compiled as C++17 (--std=c++17) without --use_fast_math, whose divisions and square roots are not those of

@@ -120,6 +120,8 @@ struct State {
   u64 most = 1ull << 30;
   std::map<char *, u64> pinned;
   int driver_version = 12040, major = 9, minor = 0, devices = all_devices(), retained = 0;
+  // capabilities are those of GPUs that differ from the others.
+  std::map<int, std::pair<int, int>> capabilities;
   // idle leaves out what kernels and products compute, for what only asks for the calls.
   bool idle = getenv("HRM_FAKE_CUDA_IDLE") != nullptr;
   char *region = nullptr, *next = nullptr;
@@ -299,12 +301,14 @@ API int cuDeviceGet(int *d, int i) {
 }
 API int cuDeviceGetName(char *name, int n, int d) { CALL(UNKNOWN); snprintf(name, n, "Fake GPU %d", d); return 0; }
 API int cuDeviceTotalMem_v2(size_t *n, int) { CALL(UNKNOWN); *n = state.most; return 0; }
-API int cuDeviceGetAttribute(int *v, int attribute, int) {
+API int cuDeviceGetAttribute(int *v, int attribute, int d) {
   CALL(UNKNOWN);
+  auto own = state.capabilities.find(d);
+  auto capability = own == state.capabilities.end() ? std::make_pair(state.major, state.minor) : own->second;
   switch (attribute) {
   case 16: *v = 4; return 0;
-  case 75: *v = state.major; return 0;
-  case 76: *v = state.minor; return 0;
+  case 75: *v = capability.first; return 0;
+  case 76: *v = capability.second; return 0;
   case 97: *v = 227 << 10; return 0;
   }
   return INVALID_VALUE;
@@ -880,6 +884,7 @@ API void fake_reset() {
   state.fail_name = state.failed = "";
   state.violations.clear();
   state.counts.clear();
+  state.capabilities.clear();
   state.idle = false, state.most = 1ull << 30, state.driver_version = 12040, state.major = 9, state.minor = 0, state.devices = all_devices();
 }
 API void fake_fail_at(long n) { LOCK; state.fail_at = n; }
@@ -893,6 +898,7 @@ API void fake_set_gpu(int devices, int major, int minor, int driver_version) {
   LOCK;
   state.devices = devices, state.major = major, state.minor = minor, state.driver_version = driver_version;
 }
+API void fake_set_capability(int device, int major, int minor) { LOCK; state.capabilities[device] = {major, minor}; }
 API const char *fake_violations() {
   LOCK;
   answer = "";
