@@ -80,6 +80,8 @@ type run struct {
 	savedAt    time.Time
 	// unreported is the time spent since steps were last reported.
 	unreported time.Duration
+	// accounted is the time, by part of the work, that lines of the journal tell of.
+	accounted map[string]time.Duration
 }
 
 // Run trains until the last step, saving and evaluating on the way. When ctx ends it finishes the step it is in, saves,
@@ -219,7 +221,21 @@ func (r *run) windowEnds(step int64) bool { return step%recordEvery == 0 || step
 
 // write adds a line to the journals.
 func (r *run) write(record progress.Record) error {
+	spent := r.Tracker.Parts()
+	record.Seconds = secondsBetween(r.accounted, spent)
+	r.accounted = spent
 	return errors.Join(r.journal.Add(record), r.attempt.Add(record))
+}
+
+// secondsBetween are the seconds that were spent on each part meanwhile.
+func secondsBetween(before, after map[string]time.Duration) map[string]float64 {
+	seconds := map[string]float64{}
+	for part, d := range after {
+		if d > before[part] {
+			seconds[part] = (d - before[part]).Round(time.Microsecond).Seconds()
+		}
+	}
+	return seconds
 }
 
 // record is the line of metrics.jsonl for the window that ends with a step.
