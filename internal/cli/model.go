@@ -30,11 +30,18 @@ type modelFlags struct {
 }
 
 func (f *modelFlags) add(c *cobra.Command) {
+	f.addOf(c)
 	c.Flags().StringVar(&f.checkpoint, "checkpoint", "", "directory of a checkpoint that 'hrm checkpoint pull' wrote")
 	c.Flags().Int64Var(&f.step, "step", -1, "step of the checkpoint in --store; the best one if not set")
+	f.store.addURI(c, "where the job trained into")
+}
+
+// addOf adds the flags of a command whose arguments name the models.
+func (f *modelFlags) addOf(c *cobra.Command) {
+	f.step = -1
 	c.Flags().StringVar(&f.scratch, "scratch", os.TempDir(), "directory for files that need not last")
 	f.cache.add(c)
-	f.store.add(c, "where the job trained into")
+	f.store.addBucket(c)
 	f.device.add(c)
 }
 
@@ -202,6 +209,18 @@ func (d evalData) name(example int) string {
 		return ""
 	}
 	return d.names[id]
+}
+
+// caption names an example by its number, its puzzle, and how hard it is.
+func (d evalData) caption(split string, index int) string {
+	text := fmt.Sprintf("%s %d", split, index)
+	if name := d.name(index); name != "" {
+		text += " " + name
+	}
+	if rating, ok := d.Rating(index); ok {
+		text += fmt.Sprintf(", rating %d", rating)
+	}
+	return text
 }
 
 // examples returns a half of a dataset: of the one in dir, or of the one that the job trained on. The model is compiled for
