@@ -273,7 +273,12 @@ func loadEvalData(dir, split string) (evalData, error) {
 	if d == nil || d.Examples() == 0 {
 		return evalData{}, fmt.Errorf("%s holds no %s examples", dir, map[string]string{dataset.Test: "held-out", dataset.Train: "training"}[split])
 	}
-	data := evalData{Dataset: d, dir: dir}
+	return evalDataOf(d, dir)
+}
+
+// evalDataOf adds to a loaded half what the files beside it say.
+func evalDataOf(d *dataset.Dataset, dir string) (data evalData, err error) {
+	data = evalData{Dataset: d, dir: dir}
 	if data.task, err = dataset.TaskOf(dir, &d.Metadata); err != nil {
 		return data, err
 	}

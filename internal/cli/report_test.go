@@ -163,3 +163,36 @@ func TestSpread(t *testing.T) {
 		}
 	}
 }
+
+// A training run writes the page beside its checkpoints, and the events for TensorBoard.
+func TestTrain_writesAReportAtItsEnd(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(trainedStore(t), "report.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Training run tiny", "test 0", "Loss per example", "Checkpoints that are kept"} {
+		if !strings.Contains(string(raw), want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if strings.Contains(string(raw), `class="missing" aria-label`) {
+		t.Error("something is missing")
+	}
+	if _, err := os.Stat(filepath.Join(trainedStore(t), "tensorboard", "events.out.tfevents.hrm")); err != nil {
+		t.Error(err)
+	}
+}
+
+// Where the page cannot be written training ends as well as ever.
+func TestTrain_doesNotNeedItsReport(t *testing.T) {
+	store := filepath.Join(t.TempDir(), "store")
+	if err := os.MkdirAll(filepath.Join(store, "report.html"), 0o755); err != nil { // a folder is in the way
+		t.Fatal(err)
+	}
+	var out, problems buffer
+	args := []string{"hrm", "train", "-f", "-", "--store", store, "--device", "reference", "--scratch", t.TempDir(), "--set", "training.steps=1"}
+	status := run(t.Context(), args, "test", strings.NewReader(tinyModel), &out, &problems)
+	if status != 0 || !strings.Contains(problems.String(), "report.html") {
+		t.Errorf("ends with %d\n%s", status, &problems)
+	}
+}

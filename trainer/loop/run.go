@@ -51,6 +51,9 @@ type Options struct {
 	// Weights reads what a new run begins with at step 0, under the official names; nil draws them. It is only called by rank
 	// 0, and not by a run that has a checkpoint to go on from.
 	Weights func() (map[string]checkpoint.Tensor, error)
+	// AtEnd, if not nil, is called by rank 0 with the trained network when everything is saved. What it does the run does not depend
+	// on: its error is only noted.
+	AtEnd func(ctx context.Context, n *Network) error
 
 	// Now is the clock. Time decides when to save, never what is computed.
 	Now func() time.Time
@@ -289,8 +292,24 @@ func (r *run) finish(ctx context.Context) error {
 		// Everything is saved: whoever comes again finds that the job is done.
 		r.Tracker.Note(fmt.Sprintf("the last checkpoint is saved, but not all ranks have heard of it: %v", err))
 	}
+	r.atEnd(ctx)
 	r.Tracker.Phase(apiprogress.Done)
 	return nil
+}
+
+// atEnd does what the run does not depend on.
+func (r *run) atEnd(ctx context.Context) {
+	if r.AtEnd == nil {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			r.Tracker.Note(fmt.Sprintf("after the end: %v", p))
+		}
+	}()
+	if err := r.AtEnd(ctx, r.network); err != nil {
+		r.Tracker.Note(fmt.Sprintf("after the end: %v", err))
+	}
 }
 
 // interrupt saves what is not saved yet, within the time that the job's pods are given.
