@@ -91,12 +91,8 @@ func newHRM(m *Model, batch int) *hrm {
 // block is post-norm: x = rms(x + attention(x)); x = rms(x + swiglu(x)).
 func (h *hrm) block(at string, x *gorgonia.Node) *gorgonia.Node {
 	w := func(name string) *gorgonia.Node { return h.parameters[at+name] }
-	theta := float64(ropeTheta)
-	if h.model.Spec.PositionEncoding == v1alpha1.PositionEncodingLearned {
-		theta = 0
-	}
 	h.qkv[at] = h.Linear(x, w("self_attn.qkv_proj.weight"))
-	attended := h.Attention(h.qkv[at], int(h.model.Spec.NumHeads), theta)
+	attended := h.Attention(h.qkv[at], int(h.model.Spec.NumHeads), h.model.RoPETheta())
 	x = h.AddRMSNorm(x, h.Linear(attended, w("self_attn.o_proj.weight")), rmsEpsilon)
 	return h.AddRMSNorm(x, h.Linear(h.SwiGLU(h.Linear(x, w("mlp.gate_up_proj.weight"))), w("mlp.down_proj.weight")), rmsEpsilon)
 }

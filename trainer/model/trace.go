@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 
 	"gorgonia.org/gorgonia"
@@ -35,6 +36,9 @@ type AttentionLayer struct {
 	Layer int
 }
 
+// ErrNoLayer says that an AttentionLayer is none of the model.
+var ErrNoLayer = errors.New("unknown layer")
+
 // Moment is a place in a segment: the low-level step of the high-level cycle after which an answer is read off, both
 // counted from 1.
 type Moment struct {
@@ -61,7 +65,7 @@ func BuildTrace(m *Model, o TraceOptions) (*Trace, error) {
 	}
 	if a := o.Attention; a != nil {
 		if layers := map[string]int32{"H": m.Spec.HLayers, "L": m.Spec.LLayers}[a.Module]; a.Layer < 1 || a.Layer > int(layers) {
-			return nil, fmt.Errorf("the model has no layer %s%d: the H module has %d layers, the L module %d", a.Module, a.Layer, m.Spec.HLayers, m.Spec.LLayers)
+			return nil, fmt.Errorf("%w: the model has no layer %s%d: the H module has %d layers, the L module %d", ErrNoLayer, a.Module, a.Layer, m.Spec.HLayers, m.Spec.LLayers)
 		}
 	}
 	t, err := build(m, o)

@@ -46,6 +46,7 @@ const (
 // plot is the mapping of a chart's values to its view box.
 type plot struct {
 	x, y   axis
+	yTicks []float64
 	height int
 }
 
@@ -199,13 +200,13 @@ func plotOf(series []Series, legendLines int) plot {
 	case p.y.lo > 0 && (p.y.lo == p.y.hi || p.y.lo < p.y.hi*0.75):
 		p.y.lo = 0
 	}
-	round := ticks(p.y.lo, p.y.hi, 5)
-	p.y.lo, p.y.hi = round[0], round[len(round)-1]
+	p.yTicks = ticks(p.y.lo, p.y.hi, 5)
+	p.y.lo, p.y.hi = p.yTicks[0], p.yTicks[len(p.yTicks)-1]
 	return p
 }
 
 func (c *Chart) drawAxes(s *strings.Builder, p plot) {
-	for _, v := range ticks(p.y.lo, p.y.hi, 5) {
+	for _, v := range p.yTicks {
 		y := p.y.at(v)
 		fmt.Fprintf(s, `<path class="grid" d="M%d %.1fH%d"/><text class="tick end" x="%d" y="%.1f">%s</text>`,
 			plotLeft, y, chartWidth-plotRight, plotLeft-8, y+4, c.label(v))
