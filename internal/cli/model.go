@@ -38,7 +38,6 @@ func (f *modelFlags) add(c *cobra.Command) {
 
 // addOf adds the flags of a command whose arguments name the models.
 func (f *modelFlags) addOf(c *cobra.Command) {
-	f.step = -1
 	c.Flags().StringVar(&f.scratch, "scratch", os.TempDir(), "directory for files that need not last")
 	f.cache.add(c)
 	f.store.addBucket(c)
@@ -177,8 +176,10 @@ func chooseCheckpoint(ctx context.Context, store objectstore.Store, step int64) 
 			return ref, nil
 		}
 	}
-	return checkpoint.Ref{}, usageError{fmt.Errorf("%s holds no such checkpoint: see 'hrm checkpoint list'", store.URI(""))}
+	return checkpoint.Ref{}, usageError{fmt.Errorf("%s %w: see 'hrm checkpoint list'", store.URI(""), errNoCheckpoint)}
 }
+
+var errNoCheckpoint = errors.New("holds no such checkpoint")
 
 // inferred compares a spec with the tensors, and reads the sizes of the examples off them. Their length shows in the rows in
 // work, which a checkpoint that was converted lacks, or in learned positions.

@@ -47,7 +47,7 @@ cycle. Of several runs it compares curves, figures and settings.
 RUN is where a job trained into, a directory or s3://bucket/prefix, or the directory of a checkpoint that 'hrm checkpoint pull'
 wrote; that has no curves. What a run lacks the page says; the command fails only where there is nothing to tell at all.
 
-The model is the run's best checkpoint. --evaluate measures it on held-out examples: exact and token accuracy, the scores of the
+The model is the run's best checkpoint, or that of --step. --evaluate measures it on held-out examples: exact and token accuracy, the scores of the
 task, and, where the dataset knows how hard its examples are, the same by rating.
 
 A training run writes such a page, report.html, beside its checkpoints when it ends.`,
@@ -74,6 +74,7 @@ A training run writes such a page, report.html, beside its checkpoints when it e
 	flags.IntVar(&f.evaluate, "evaluate", 200, "held-out examples to measure the model on; 0 measures nothing")
 	flags.DurationVar(&f.budget, "time-budget", time.Minute, "begin no further examples of --evaluate after so long; 0 measures all")
 	f.model.addOf(c)
+	flags.Int64Var(&f.model.step, "step", -1, "step of the checkpoint whose model is asked; the best one if not set")
 	return c
 }
 

@@ -127,15 +127,16 @@ func TestReport_refusesWhatCannotBe(t *testing.T) {
 		args []string
 		says string
 	}{
-		"no run":                 {nil, "name 1 to 12 runs"},
-		"a run that is nowhere":  {[]string{nowhere}, "no such file"},
-		"an empty place":         {[]string{empty}, "neither metrics.jsonl nor a checkpoint"},
-		"a puzzle beyond":        {[]string{trainedStore(t), "--index", "20"}, "--index 20: there are 20 puzzles"},
-		"too many puzzles":       {[]string{empty, "--puzzles", "1000"}, "--puzzles 1000"},
-		"thoughts without end":   {[]string{empty, "--segments", "1000"}, "--segments 1000"},
-		"a third half":           {[]string{empty, "--split", "half"}, "want train or test"},
-		"no place for the page":  {[]string{trainedStore(t), "--puzzles", "0", "--evaluate", "0", "--out", filepath.Join(nowhere, "r.html")}, "--out"},
-		"fewer than no examples": {[]string{empty, "--evaluate", "-1"}, "--evaluate -1"},
+		"no run":                  {nil, "name 1 to 12 runs"},
+		"a run that is nowhere":   {[]string{nowhere}, "no such file"},
+		"an empty place":          {[]string{empty}, "neither metrics.jsonl nor a checkpoint"},
+		"a puzzle beyond":         {[]string{trainedStore(t), "--index", "20"}, "--index 20: there are 20 puzzles"},
+		"a step that is not kept": {[]string{trainedStore(t), "--step", "77"}, "holds no such checkpoint"},
+		"too many puzzles":        {[]string{empty, "--puzzles", "1000"}, "--puzzles 1000"},
+		"thoughts without end":    {[]string{empty, "--segments", "1000"}, "--segments 1000"},
+		"a third half":            {[]string{empty, "--split", "half"}, "want train or test"},
+		"no place for the page":   {[]string{trainedStore(t), "--puzzles", "0", "--evaluate", "0", "--out", filepath.Join(nowhere, "r.html")}, "--out"},
+		"fewer than no examples":  {[]string{empty, "--evaluate", "-1"}, "--evaluate -1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, problems, status := reported(t, row.args...)

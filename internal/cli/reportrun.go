@@ -90,6 +90,9 @@ func addCheckpoints(ctx context.Context, store objectstore.Store, r *report.RunD
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if errors.Is(err, objectstore.ErrNotFound) {
+			continue // a run that goes on has deleted it meanwhile
+		}
 		if err != nil {
 			r.Missing = append(r.Missing, "a checkpoint: "+err.Error())
 		} else {
@@ -125,7 +128,7 @@ func (a *app) addModel(ctx context.Context, f reportFlags, r *report.RunData) er
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &usage) && errors.Is(err, errIndex):
+	case errors.As(err, &usage) && (errors.Is(err, errIndex) || errors.Is(err, errNoCheckpoint)):
 		return err
 	}
 	r.Missing = append(r.Missing, "puzzles and figures of the model: "+err.Error())
