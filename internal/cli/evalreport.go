@@ -144,14 +144,23 @@ func table(rows [][]string) string {
 func percent(x float64) string { return fmt.Sprintf("%.2f %%", 100*x) }
 
 func (r evalReport) bandTable() string {
-	if len(r.ByRating) == 0 {
+	rows := r.bandRows()
+	if len(rows) == 0 {
 		return ""
+	}
+	return "\n" + table(rows)
+}
+
+// bandRows are the figures by rating under their headings; none if nothing is rated.
+func (r evalReport) bandRows() [][]string {
+	if len(r.ByRating) == 0 {
+		return nil
 	}
 	rows := [][]string{{"rating", "examples", "exact", "tokens"}}
 	for _, b := range r.ByRating {
 		rows = append(rows, []string{b.name(), fmt.Sprint(b.Examples), percent(b.ExactAccuracy), percent(b.TokenAccuracy)})
 	}
-	return "\n" + table(rows)
+	return rows
 }
 
 func (r evalReport) scalingTable() string {

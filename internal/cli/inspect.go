@@ -257,7 +257,7 @@ func (i *inspection) text() string {
 // example draws one.
 func (i *inspection) example(h inspectedHalf, index int, at screen) string {
 	inputs, labels := h.data.Example(index)
-	return fmt.Sprintf("\n%s, input and label\n%s", i.caption(h, index), sideBySide(i.rules.Draw(inputs, at.colour), i.rules.Draw(visible(labels, h.data.PadID), at.colour), at.width))
+	return fmt.Sprintf("\n%s, input and label\n%s", h.data.caption(h.split, index), sideBySide(i.rules.Draw(inputs, at.colour), i.rules.Draw(visible(labels, h.data.PadID), at.colour), at.width))
 }
 
 // visible are labels as tokens that can be drawn: a position without a label looks like padding.
@@ -272,17 +272,6 @@ func visible(labels []int32, pad int32) []int32 {
 	return out
 }
 
-func (i *inspection) caption(h inspectedHalf, index int) string {
-	text := fmt.Sprintf("%s %d", h.split, index)
-	if name := h.data.name(index); name != "" {
-		text += " " + name
-	}
-	if rating, ok := h.data.Rating(index); ok {
-		text += fmt.Sprintf(", rating %d", rating)
-	}
-	return text
-}
-
 // sheet takes examples from all over a half.
 func (i *inspection) sheet(h inspectedHalf, count int) report.Sheet {
 	s := report.Sheet{Palette: i.palette}
@@ -291,7 +280,7 @@ func (i *inspection) sheet(h inspectedHalf, count int) report.Sheet {
 		index := k * h.data.Examples() / count
 		inputs, labels := h.data.Example(index)
 		s.Tiles = append(s.Tiles, report.Tile{
-			Caption: i.caption(h, index),
+			Caption: h.data.caption(h.split, index),
 			Input:   i.palette.Board(inputs, nil),
 			Label:   i.palette.Board(labels, report.Compare(inputs, nil, labels, nil)),
 		})

@@ -30,11 +30,17 @@ type modelFlags struct {
 }
 
 func (f *modelFlags) add(c *cobra.Command) {
+	f.addOf(c)
 	c.Flags().StringVar(&f.checkpoint, "checkpoint", "", "directory of a checkpoint that 'hrm checkpoint pull' wrote")
 	c.Flags().Int64Var(&f.step, "step", -1, "step of the checkpoint in --store; the best one if not set")
+	f.store.addURI(c, "where the job trained into")
+}
+
+// addOf adds the flags of a command whose arguments name the models.
+func (f *modelFlags) addOf(c *cobra.Command) {
 	c.Flags().StringVar(&f.scratch, "scratch", os.TempDir(), "directory for files that need not last")
 	f.cache.add(c)
-	f.store.add(c, "where the job trained into")
+	f.store.addBucket(c)
 	f.device.add(c)
 }
 
@@ -170,8 +176,10 @@ func chooseCheckpoint(ctx context.Context, store objectstore.Store, step int64) 
 			return ref, nil
 		}
 	}
-	return checkpoint.Ref{}, usageError{fmt.Errorf("%s holds no such checkpoint: see 'hrm checkpoint list'", store.URI(""))}
+	return checkpoint.Ref{}, usageError{fmt.Errorf("%s %w: see 'hrm checkpoint list'", store.URI(""), errNoCheckpoint)}
 }
+
+var errNoCheckpoint = errors.New("holds no such checkpoint")
 
 // inferred compares a spec with the tensors, and reads the sizes of the examples off them. Their length shows in the rows in
 // work, which a checkpoint that was converted lacks, or in learned positions.
@@ -202,6 +210,18 @@ func (d evalData) name(example int) string {
 		return ""
 	}
 	return d.names[id]
+}
+
+// caption names an example by its number, its puzzle, and how hard it is.
+func (d evalData) caption(split string, index int) string {
+	text := fmt.Sprintf("%s %d", split, index)
+	if name := d.name(index); name != "" {
+		text += " " + name
+	}
+	if rating, ok := d.Rating(index); ok {
+		text += fmt.Sprintf(", rating %d", rating)
+	}
+	return text
 }
 
 // examples returns a half of a dataset: of the one in dir, or of the one that the job trained on. The model is compiled for
@@ -254,7 +274,12 @@ func loadEvalData(dir, split string) (evalData, error) {
 	if d == nil || d.Examples() == 0 {
 		return evalData{}, fmt.Errorf("%s holds no %s examples", dir, map[string]string{dataset.Test: "held-out", dataset.Train: "training"}[split])
 	}
-	data := evalData{Dataset: d, dir: dir}
+	return evalDataOf(d, dir)
+}
+
+// evalDataOf adds to a loaded half what the files beside it say.
+func evalDataOf(d *dataset.Dataset, dir string) (data evalData, err error) {
+	data = evalData{Dataset: d, dir: dir}
 	if data.task, err = dataset.TaskOf(dir, &d.Metadata); err != nil {
 		return data, err
 	}

@@ -96,7 +96,7 @@ run and watch exit with 1 if the job failed, and with 130 if they were interrupt
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl hrm"}
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(a.trainCommand(), a.dataCommand(), a.evalCommand(), a.solveCommand(), a.checkpointCommand(), a.benchCommand(), a.devicesCommand(), a.versionCommand())
+	root.AddCommand(a.trainCommand(), a.dataCommand(), a.evalCommand(), a.solveCommand(), a.reportCommand(), a.analyzeCommand(), a.checkpointCommand(), a.benchCommand(), a.devicesCommand(), a.versionCommand())
 	root.AddCommand(a.runCommand(), a.watchCommand(), a.logsCommand(), a.listJobsCommand())
 	return root
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
+	"github.com/hrm-operator/hrm-operator/trainer/model"
 	"github.com/hrm-operator/hrm-operator/trainer/report"
 )
 
@@ -149,7 +150,7 @@ func knownLabels(labels []int32) []int32 {
 // open prepares the model: for answers alone, or with what leads to them.
 func (s *solver) open() (err error) {
 	if s.flags.trace {
-		if s.tracer, err = loop.NewTracer(s.model.network, s.model.shape.SeqLen); err != nil {
+		if s.tracer, err = loop.NewTracer(s.model.network, s.model.shape.SeqLen, model.TraceOptions{}); err != nil {
 			return fmt.Errorf("--trace: %w", err)
 		}
 		return nil
@@ -246,7 +247,7 @@ func (s *solver) answer(ctx context.Context, q question) (solution, error) {
 		}
 		answer, qHalt = answers[0].Answer, answers[0].QHalt
 	}
-	known, solved, why := s.judge(q, answer)
+	known, solved, why := judge(s.rules, q.batch.Inputs, q.labels, answer)
 	vocabulary := s.model.shape.VocabSize
 	one := solution{
 		Name: q.name, Puzzle: compactTokens(q.batch.Inputs, vocabulary), Answer: compactTokens(answer, vocabulary),
@@ -260,13 +261,13 @@ func (s *solver) answer(ctx context.Context, q question) (solution, error) {
 	return one, err
 }
 
-// judge checks an answer: by the rules where they decide, otherwise against the stored solution.
-func (s *solver) judge(q question, answer []int32) (known, solved bool, why string) {
-	verdict := s.rules.Check(q.batch.Inputs, answer)
-	if q.labels == nil {
+// judge checks an answer: by the rules where they decide, otherwise against the stored solution; labels are nil if there is none.
+func judge(rules dataset.Rules, puzzle, labels, answer []int32) (known, solved bool, why string) {
+	verdict := rules.Check(puzzle, answer)
+	if labels == nil {
 		return verdict.Known, verdict.Known && verdict.Valid, verdict.Why
 	}
-	labelled, right := loop.Prediction{Labels: q.labels, Answer: answer}.Tokens()
+	labelled, right := loop.Prediction{Labels: labels, Answer: answer}.Tokens()
 	switch {
 	case verdict.Known && verdict.Valid:
 		return true, true, verdict.Why

@@ -243,8 +243,7 @@ func TestJudge(t *testing.T) {
 		{"nobody knows", undecided, nil, []int32{9, 9, 9, 9}, false, false, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := &solver{rules: gridRules{row.verdict}}
-			known, solved, why := s.judge(question{labels: row.labels, batch: loop.Batch{}}, row.answer)
+			known, solved, why := judge(gridRules{row.verdict}, nil, row.labels, row.answer)
 			if known != row.known || solved != row.solved || why != row.says {
 				t.Errorf("known %v, solved %v, %q", known, solved, why)
 			}

@@ -22,8 +22,12 @@ type storeFlags struct {
 }
 
 func (f *storeFlags) add(c *cobra.Command, what string) {
-	c.Flags().StringVar(&f.uri, "store", "", what+": a directory or s3://bucket/prefix")
+	f.addURI(c, what)
 	f.addBucket(c)
+}
+
+func (f *storeFlags) addURI(c *cobra.Command, what string) {
+	c.Flags().StringVar(&f.uri, "store", "", what+": a directory or s3://bucket/prefix")
 }
 
 // addBucket adds the flags that say how buckets are reached.

@@ -154,6 +154,9 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 		Spec: &job.Spec, Train: data.train, Test: data.test, NewScorer: data.newScorer(job.Spec.Dataset.Task), Store: store, Tracker: tracker, Group: group, Attempt: place.Attempt,
 		Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(job.Spec.Checkpoint.KeepLast), Job: raw, Version: a.version}),
 		Now:         time.Now, Weights: weightsOf(ctx, f.weights, job.Spec.Model),
+		AtEnd: func(ctx context.Context, n *loop.Network) error {
+			return a.reportRun(ctx, store, job, data, n, tracker.Note)
+		},
 	})
 }
 

@@ -115,6 +115,7 @@ func (r *run) offer(best bool) error {
 	}
 	state.Scalars = r.scalars()
 	journals := map[string][]byte{progress.JournalKey: r.journal.Bytes(), progress.AttemptJournalKey(r.Attempt): r.attempt.Bytes()}
+	journals[progress.EventsKey] = progress.Events(journals[progress.JournalKey])
 	r.saver.offer(snapshot{step: state.Step, best: best, save: func(ctx context.Context) error {
 		// The journals first: lines after the checkpoint that a run resumes from are dropped, missing ones are lost.
 		for key, journal := range journals {

@@ -51,6 +51,9 @@ type Options struct {
 	// Weights reads what a new run begins with at step 0, under the official names; nil draws them. It is only called by rank
 	// 0, and not by a run that has a checkpoint to go on from.
 	Weights func() (map[string]checkpoint.Tensor, error)
+	// AtEnd, if not nil, is called by rank 0 with the trained network when everything is saved. What it does the run does not depend
+	// on: its error is only noted.
+	AtEnd func(ctx context.Context, n *Network) error
 
 	// Now is the clock. Time decides when to save, never what is computed.
 	Now func() time.Time
@@ -80,6 +83,8 @@ type run struct {
 	savedAt    time.Time
 	// unreported is the time spent since steps were last reported.
 	unreported time.Duration
+	// accounted is the time, by part of the work, that lines of the journal tell of.
+	accounted map[string]time.Duration
 }
 
 // Run trains until the last step, saving and evaluating on the way. When ctx ends it finishes the step it is in, saves,
@@ -219,7 +224,21 @@ func (r *run) windowEnds(step int64) bool { return step%recordEvery == 0 || step
 
 // write adds a line to the journals.
 func (r *run) write(record progress.Record) error {
+	spent := r.Tracker.Parts()
+	record.Seconds = secondsBetween(r.accounted, spent)
+	r.accounted = spent
 	return errors.Join(r.journal.Add(record), r.attempt.Add(record))
+}
+
+// secondsBetween are the seconds that were spent on each part meanwhile.
+func secondsBetween(before, after map[string]time.Duration) map[string]float64 {
+	seconds := map[string]float64{}
+	for part, d := range after {
+		if d > before[part] {
+			seconds[part] = (d - before[part]).Round(time.Microsecond).Seconds()
+		}
+	}
+	return seconds
 }
 
 // record is the line of metrics.jsonl for the window that ends with a step.
@@ -273,8 +292,24 @@ func (r *run) finish(ctx context.Context) error {
 		// Everything is saved: whoever comes again finds that the job is done.
 		r.Tracker.Note(fmt.Sprintf("the last checkpoint is saved, but not all ranks have heard of it: %v", err))
 	}
+	r.atEnd(ctx)
 	r.Tracker.Phase(apiprogress.Done)
 	return nil
+}
+
+// atEnd does what the run does not depend on.
+func (r *run) atEnd(ctx context.Context) {
+	if r.AtEnd == nil {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			r.Tracker.Note(fmt.Sprintf("after the end: %v", p))
+		}
+	}()
+	if err := r.AtEnd(ctx, r.network); err != nil {
+		r.Tracker.Note(fmt.Sprintf("after the end: %v", err))
+	}
 }
 
 // interrupt saves what is not saved yet, within the time that the job's pods are given.

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/model"
 )
@@ -28,11 +31,16 @@ type Moment struct {
 	// sigmoid.
 	End              bool
 	QHalt, QContinue float32
+	// Confidence [S] is the probability that the network gives each token of its answer, by the loss that it was trained with.
+	Confidence []float32
+	// ZL and ZH are the states [T,D] after it, QKV the queries, keys and values [T,3D] of the layer that was asked for; nil where
+	// the trace delivers none.
+	ZL, ZH, QKV []float32
 }
 
 // NewTracer compiles the network's trace, which no other evaluation needs.
-func NewTracer(n *Network, seqLen int) (*Tracer, error) {
-	trace, err := model.BuildTrace(n.Model)
+func NewTracer(n *Network, seqLen int, o model.TraceOptions) (*Tracer, error) {
+	trace, err := model.BuildTrace(n.Model, o)
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +92,15 @@ func (t *Tracer) read(segment int, show func(Moment) error) error {
 			return fmt.Errorf("read %s: %w", m.Output, err)
 		}
 		moment := Moment{Segment: segment, Cycle: m.Cycle, Step: m.Step, Answer: argmax(logits, t.seqLen)}
+		moment.Confidence = confidences(logits, moment.Answer, t.network.Model.Spec.Loss)
+		for name, into := range map[string]*[]float32{m.ZL: &moment.ZL, m.ZH: &moment.ZH, m.QKV: &moment.QKV} {
+			if name == "" {
+				continue
+			}
+			if *into, err = device.ReadFloats(t.arrays[name], 0, t.arrays[name].Len()); err != nil {
+				return fmt.Errorf("read %s: %w", name, err)
+			}
+		}
 		if i == len(t.trace.Moments)-1 {
 			moment.End, moment.QHalt, moment.QContinue = true, q[0], q[1]
 		}
@@ -92,4 +109,45 @@ func (t *Tracer) read(segment int, show func(Moment) error) error {
 		}
 	}
 	return nil
+}
+
+// Initial returns the states [T,D] that every example begins with.
+func (t *Tracer) Initial() (zH, zL []float32, err error) {
+	positions := t.network.Model.Positions()
+	for name, into := range map[string]*[]float32{model.HInit: &zH, model.LInit: &zL} {
+		a := t.network.parameters[name]
+		one, err := device.ReadFloats(a, 0, a.Len())
+		if err != nil {
+			return nil, nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		*into = slices.Repeat(one, positions)
+	}
+	return zH, zL, nil
+}
+
+// confidences are the probabilities [S] of an answer's tokens by logits [S,V]: softmax, or stablemax as the loss has it.
+func confidences(logits []float32, answer []int32, loss v1alpha1.Loss) []float32 {
+	vocabulary := len(logits) / len(answer)
+	out := make([]float32, len(answer))
+	for i, token := range answer {
+		row, sum := logits[i*vocabulary:(i+1)*vocabulary], 0.0
+		weight := stablemaxWeight
+		if loss == v1alpha1.LossSoftmax {
+			// The answer is the largest: nothing overflows.
+			weight = func(x float64) float64 { return math.Exp(x - float64(row[token])) }
+		}
+		for _, x := range row {
+			sum += weight(float64(x))
+		}
+		out[i] = float32(weight(float64(row[token])) / sum)
+	}
+	return out
+}
+
+// stablemaxWeight is what takes the place of the exponential in stablemax (Prieto et al. 2025, arXiv 2501.04697).
+func stablemaxWeight(x float64) float64 {
+	if x < 0 {
+		return 1 / (1 - x)
+	}
+	return x + 1
 }

@@ -25,6 +25,8 @@ type hrm struct {
 	model *Model
 	// nodes of the parameters by name; order is that of Model.Parameters.
 	parameters map[string]*gorgonia.Node
+	// qkv are the queries, keys and values of each layer in its last turn so far.
+	qkv map[string]*gorgonia.Node
 }
 
 // buildHRM fills in the parameters and the programs.
@@ -77,7 +79,7 @@ func hrmParameters(m *Model) []Parameter {
 
 // newHRM declares the parameters on an empty graph. The programs do not depend on the batch size: one row will do.
 func newHRM(m *Model, batch int) *hrm {
-	h := &hrm{Graph: graph.New(batch), model: m, parameters: map[string]*gorgonia.Node{}}
+	h := &hrm{Graph: graph.New(batch), model: m, parameters: map[string]*gorgonia.Node{}, qkv: map[string]*gorgonia.Node{}}
 	for _, p := range m.Parameters {
 		if p.Name != PuzzleTable {
 			h.parameters[p.Name] = h.Parameter(p.Name, p.Shape...)
@@ -89,11 +91,8 @@ func newHRM(m *Model, batch int) *hrm {
 // block is post-norm: x = rms(x + attention(x)); x = rms(x + swiglu(x)).
 func (h *hrm) block(at string, x *gorgonia.Node) *gorgonia.Node {
 	w := func(name string) *gorgonia.Node { return h.parameters[at+name] }
-	theta := float64(ropeTheta)
-	if h.model.Spec.PositionEncoding == v1alpha1.PositionEncodingLearned {
-		theta = 0
-	}
-	attended := h.Attention(h.Linear(x, w("self_attn.qkv_proj.weight")), int(h.model.Spec.NumHeads), theta)
+	h.qkv[at] = h.Linear(x, w("self_attn.qkv_proj.weight"))
+	attended := h.Attention(h.qkv[at], int(h.model.Spec.NumHeads), h.model.RoPETheta())
 	x = h.AddRMSNorm(x, h.Linear(attended, w("self_attn.o_proj.weight")), rmsEpsilon)
 	return h.AddRMSNorm(x, h.Linear(h.SwiGLU(h.Linear(x, w("mlp.gate_up_proj.weight"))), w("mlp.down_proj.weight")), rmsEpsilon)
 }

@@ -109,6 +109,14 @@ func (m *Model) Prefix() int {
 // Positions returns T: prefix and tokens.
 func (m *Model) Positions() int { return m.Prefix() + m.Shape.SeqLen }
 
+// RoPETheta returns the base of the angles by which RoPE turns queries and keys; 0 for a model of learned positions.
+func (m *Model) RoPETheta() float64 {
+	if m.Spec.PositionEncoding == v1alpha1.PositionEncodingLearned {
+		return 0
+	}
+	return ropeTheta
+}
+
 // swiGLUWidth returns F: expansion*D*2/3, rounded up to a multiple of 256.
 func swiGLUWidth(hidden, expansion int) int {
 	return (int(math.RoundToEven(float64(expansion*hidden)*2/3)) + 255) / 256 * 256

@@ -17,7 +17,7 @@ func TestTrace_endsWhereTheSegmentEnds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			trace, err := BuildTrace(m)
+			trace, err := BuildTrace(m, TraceOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +51,55 @@ func TestTrace_endsWhereTheSegmentEnds(t *testing.T) {
 }
 
 func TestTrace_namesAnArchitectureWithoutOne(t *testing.T) {
-	if _, err := BuildTrace(&Model{Spec: v1alpha1.ModelSpec{Architecture: "Oracle"}}); err == nil {
+	if _, err := BuildTrace(&Model{Spec: v1alpha1.ModelSpec{Architecture: "Oracle"}}, TraceOptions{}); err == nil {
 		t.Error("an unknown architecture has a trace")
+	}
+}
+
+// States and attention layers do not change what is computed, and are there where their module has had its turn.
+func TestTrace_deliversWhatIsAskedFor(t *testing.T) {
+	m, err := Build(tiny(nil), tinyShape, v1alpha1.PrecisionFloat32, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := BuildTrace(m, TraceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := BuildTrace(m, TraceOptions{States: true, Attention: &AttentionLayer{"H", 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := randomArrays(plain.Program, m.Parameters, 1), randomArrays(whole.Program, m.Parameters, 1)
+	for _, in := range []string{"tokens", "halted", "puzzle", "zH", "zL"} {
+		if a, ok := want[in]; ok {
+			got[in] = a
+		}
+	}
+	run(t, plain.Program, 1, want)
+	run(t, whole.Program, 1, got)
+	width := m.Positions() * int(m.Spec.HiddenSize)
+	for i, moment := range whole.Moments {
+		if !slices.Equal(all(t, got[moment.Output]), all(t, want[plain.Moments[i].Output])) {
+			t.Errorf("%s is another answer where states are delivered", moment.Output)
+		}
+		ends := moment.Step == int(m.Spec.LCycles)
+		if (moment.ZH != "") != ends || (moment.QKV != "") != ends || moment.ZL == "" {
+			t.Errorf("moment %+v", moment)
+		}
+		if n := got[moment.ZL].Len(); n != width {
+			t.Errorf("%s has %d elements, want %d", moment.ZL, n, width)
+		}
+		if ends && (got[moment.ZH].Len() != width || got[moment.QKV].Len() != 3*width) {
+			t.Errorf("%s has %d elements, %s %d", moment.ZH, got[moment.ZH].Len(), moment.QKV, got[moment.QKV].Len())
+		}
+	}
+	if moments := whole.Moments; slices.Equal(all(t, got[moments[0].ZL]), all(t, got[moments[1].ZL])) {
+		t.Error("the low-level state does not change")
+	}
+	for _, none := range []AttentionLayer{{"H", 0}, {"L", 99}, {"M", 1}} {
+		if _, err := BuildTrace(m, TraceOptions{Attention: &none}); err == nil {
+			t.Errorf("layer %+v exists", none)
+		}
 	}
 }

@@ -42,6 +42,27 @@ type Record struct {
 	EvalExamples      int      `json:"evalExamples,omitempty"`
 	// EvalScores are the task's own figures, by name.
 	EvalScores map[string]float64 `json:"evalScores,omitempty"`
+
+	// Seconds are those that the process has spent since its line before, by part of the work.
+	Seconds map[string]float64 `json:"seconds,omitempty"`
+}
+
+// ReadJournal returns the records of a journal, and the number of lines that are none: one of a file that was cut off, say.
+func ReadJournal(raw []byte) (records []Record, broken int) {
+	for line := range bytes.Lines(raw) { // of any length, unlike those of a bufio.Scanner
+		switch r, ok := parseRecord(line); {
+		case ok:
+			records = append(records, r)
+		case len(bytes.TrimSpace(line)) > 0:
+			broken++
+		}
+	}
+	return records, broken
+}
+
+func parseRecord(line []byte) (r Record, ok bool) {
+	ok = bytes.HasPrefix(line, []byte("{")) && json.Unmarshal(line, &r) == nil
+	return r, ok
 }
 
 // Journal collects the lines of metrics.jsonl. A bucket cannot append, so the whole of it is written with every
@@ -55,10 +76,9 @@ type Journal struct {
 // left behind and this one will write again, are dropped, and so is a line that is no record.
 func ResumeJournal(old []byte, step int64) *Journal {
 	j := &Journal{}
-	for line := range bytes.Lines(old) { // of any length, unlike those of a bufio.Scanner
+	for line := range bytes.Lines(old) {
 		line = bytes.TrimSpace(line)
-		var r Record
-		if bytes.HasPrefix(line, []byte("{")) && json.Unmarshal(line, &r) == nil && r.Step <= step {
+		if r, ok := parseRecord(line); ok && r.Step <= step {
 			j.lines.Write(line)
 			j.lines.WriteByte('\n')
 		}

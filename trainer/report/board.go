@@ -44,14 +44,7 @@ func (p *Palette) Board(tokens []int32, marks []Mark) Board {
 
 // crop cuts rows and columns off that are nothing but padding or without labels.
 func (b Board) crop(pad int32) Board {
-	left, top, right, bottom := b.Width, b.Height, 0, 0
-	for i, token := range b.Tokens {
-		if token == pad || token < 0 {
-			continue
-		}
-		x, y := i%b.Width, i/b.Width
-		left, right, top, bottom = min(left, x), max(right, x+1), min(top, y), max(bottom, y+1)
-	}
+	left, top, right, bottom := bounds(b.Tokens, b.Width, pad)
 	if right <= left {
 		return b
 	}
@@ -63,6 +56,20 @@ func (b Board) crop(pad int32) Board {
 		}
 	}
 	return out
+}
+
+// bounds are the columns [left, right) and rows [top, bottom) of a plane that hold more than padding and positions without
+// labels; right is 0 if there are none.
+func bounds(tokens []int32, width int, pad int32) (left, top, right, bottom int) {
+	left, top = width, len(tokens)
+	for i, token := range tokens {
+		if token == pad || token < 0 {
+			continue
+		}
+		x, y := i%width, i/width
+		left, right, top, bottom = min(left, x), max(right, x+1), min(top, y), max(bottom, y+1)
+	}
+	return left, top, right, bottom
 }
 
 func (b *Board) mark(i int) Mark {

@@ -20,3 +20,17 @@ func ReadScalars(ctx context.Context, store objectstore.Store, ref Ref) (map[str
 	}
 	return scalars, nil
 }
+
+// ReadManifest reads the manifest of a checkpoint and nothing else of it, without verifying what it lists.
+func ReadManifest(ctx context.Context, store objectstore.Store, ref Ref) (Manifest, error) {
+	key := ref.key(manifestName)
+	raw, _, err := objectstore.ReadAll(ctx, store, key, maxJSON)
+	if err != nil {
+		return Manifest{}, err
+	}
+	m, err := parseManifest(raw)
+	if err != nil {
+		return m, fmt.Errorf("%s: %w", store.URI(key), err)
+	}
+	return m, nil
+}
