@@ -40,7 +40,7 @@ func NewTracer(n *Network, seqLen int) (*Tracer, error) {
 	if t.program, err = n.Device.Compile(trace.Program); err != nil {
 		return nil, fmt.Errorf("compile for device %s: %w", n.Device.Name(), err)
 	}
-	if t.arrays, err = n.bind(trace.Program, 1); err != nil {
+	if t.arrays, err = n.bindEvaluation(trace.Program, 1); err != nil {
 		return nil, errors.Join(err, t.program.Close())
 	}
 	return t, nil

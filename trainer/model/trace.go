@@ -3,13 +3,14 @@ package model
 import (
 	"fmt"
 
-	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"gorgonia.org/gorgonia"
+
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/graph"
 )
 
 // Trace is a program that runs a segment as evaluation does and also delivers what the network would answer on the way.
-// Its inputs are those of Model.Eval; its outputs "zH.next", "zL.next", "q" [2], and of each moment logits [S,V].
+// Its inputs are those of Model.Eval; its outputs the states' ".next", "q" [2], and of each moment logits [S,V].
 type Trace struct {
 	Program *device.Program
 	// Moments are in the order of the computation; the last is the segment's answer.
@@ -17,52 +18,30 @@ type Trace struct {
 }
 
 // Moment is a place in a segment: the low-level step of the high-level cycle after which an answer is read off, both
-// counted from 1.
+// counted from 1. A Transformer has one cycle, whose steps are its layers.
 type Moment struct {
 	// Output is the name of its logits.
 	Output      string
 	Cycle, Step int
 }
 
-// tracers build the trace of an architecture.
-var tracers = map[v1alpha1.Architecture]func(*Model) (*Trace, error){
-	v1alpha1.ArchitectureHRM: hrmTrace,
-}
-
 // BuildTrace builds the trace of a model.
 func BuildTrace(m *Model) (*Trace, error) {
-	build, ok := tracers[m.Spec.Architecture]
-	if !ok {
-		return nil, fmt.Errorf("architecture %s has no intermediate answers to show", m.Spec.Architecture)
+	if _, ok := architectures[m.Spec.Architecture]; !ok {
+		return nil, fmt.Errorf("architecture %q has no intermediate answers to show", m.Spec.Architecture)
 	}
-	t, err := build(m)
-	if err != nil {
+	n, t := newNetwork(m, 1), &Trace{}
+	z, e, _ := n.begin()
+	var results []graph.Result
+	z = n.architecture.segment(n, z, e, func(cycle, step int, answer *gorgonia.Node) {
+		moment := Moment{Output: fmt.Sprintf("logits.%d.%d", cycle, step), Cycle: cycle, Step: step}
+		t.Moments = append(t.Moments, moment)
+		results = append(results, graph.Result{Name: moment.Output, Node: n.decode(answer)})
+	})
+	results = append(append(results, stateResults(m.States(), z)...), graph.Result{Name: "q", Node: n.qHead(z[0])})
+	var err error
+	if t.Program, err = n.Compile("trace", m.Activation, results); err != nil {
 		return nil, fmt.Errorf("build the trace of %s: %w", m.Spec.Architecture, err)
 	}
 	return t, nil
-}
-
-// hrmTrace reads an answer off after every low-level step, as if the high-level module had its turn then:
-// lm_head(f_H(zH, zL)) (paper, section "Visualization of intermediate timesteps"). After the last step of a cycle it has.
-func hrmTrace(m *Model) (*Trace, error) {
-	h := newHRM(m, 1)
-	zH, zL, e, _ := h.begin()
-	t := &Trace{}
-	var results []graph.Result
-	for cycle := range int(m.Spec.HCycles) {
-		for step := range int(m.Spec.LCycles) {
-			zL = h.fL(zL, zH, e)
-			next := h.fH(zH, zL)
-			moment := Moment{Output: fmt.Sprintf("logits.%d.%d", cycle+1, step+1), Cycle: cycle + 1, Step: step + 1}
-			t.Moments = append(t.Moments, moment)
-			results = append(results, graph.Result{Name: moment.Output, Node: h.decode(next)})
-			if step == int(m.Spec.LCycles)-1 {
-				zH = next
-			}
-		}
-	}
-	results = append(results, graph.Result{Name: "zH.next", Node: zH}, graph.Result{Name: "zL.next", Node: zL}, graph.Result{Name: "q", Node: h.qHead(zH)})
-	var err error
-	t.Program, err = h.Compile("trace", m.Activation, results)
-	return t, err
 }
