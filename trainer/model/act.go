@@ -29,8 +29,12 @@ func Halted(rule device.Halting, steps, maxSteps int32, qHalt, qContinue float32
 	if maxSteps <= 1 {
 		return true
 	}
-	early := rule == device.HaltAboveContinue && qHalt > qContinue || rule == device.HaltAboveZero && qHalt > 0
-	return (steps >= maxSteps || early) && steps >= minimum
+	return (steps >= maxSteps || HaltsEarly(rule, qHalt, qContinue)) && steps >= minimum
+}
+
+// HaltsEarly says whether the rule has a row halt by what the Q head says, and not only because there are no more segments.
+func HaltsEarly(rule device.Halting, qHalt, qContinue float32) bool {
+	return rule == device.HaltAboveContinue && qHalt > qContinue || rule == device.HaltAboveZero && qHalt > 0
 }
 
 // ExplorationMinimum returns the least number of segments that a row of the global batch is to have, as drawn in a step: with
