@@ -25,6 +25,9 @@ func (j *HRMTrainingJob) Default() {
 	s := &j.Spec
 	s.Model.setDefaults()
 	s.Training.setDefaults()
+	if s.Model.Architecture == ArchitectureTRM {
+		setDefault(&s.Training.EMADecay, "0.999")
+	}
 	setDefault(&s.Dataset.TestFraction, "0.1")
 	if m := s.Dataset.Maze; m != nil {
 		setDefault(&m.Size, 30)
@@ -52,15 +55,38 @@ func (m *ModelSpec) setDefaults() {
 	setDefault(&m.HiddenSize, 512)
 	setDefault(&m.NumHeads, 8)
 	setDefault(&m.Expansion, 4)
-	setDefault(&m.HLayers, 4)
-	setDefault(&m.LLayers, 4)
-	setDefault(&m.HCycles, 2)
-	setDefault(&m.LCycles, 2)
 	setDefault(&m.PositionEncoding, PositionEncodingRoPE)
 	setDefault(&m.Loss, LossStablemax)
 	setDefault(&m.ACT.MaxSteps, 16)
-	setDefault(&m.ACT.Halting, HaltingQLearning)
 	setDefault(&m.ACT.ExplorationProbability, "0.1")
+	m.setArchitectureDefaults()
+}
+
+// setArchitectureDefaults fills in what depends on the architecture, as the published models have it. The schema cannot:
+// it would give every architecture the options of one. Options whose default is a single value stay unset.
+func (m *ModelSpec) setArchitectureDefaults() {
+	switch m.Architecture {
+	case ArchitectureHRM:
+		setDefault(&m.HLayers, 4)
+		setDefault(&m.HCycles, 2)
+		if m.TwoLevels() {
+			setDefault(&m.LLayers, 4)
+			setDefault(&m.LCycles, 2)
+		}
+		setDefault(&m.ACT.Halting, HaltingQLearning)
+	case ArchitectureTRM:
+		setDefault(&m.Layers, 2)
+		setDefault(&m.HCycles, 3)
+		setDefault(&m.LCycles, 6)
+	default:
+		setDefault(&m.Layers, 8)
+	}
+	setDefault(&m.ACT.Halting, HaltingQHalt)
+}
+
+// TwoLevels says whether there are a high and a low level.
+func (m *ModelSpec) TwoLevels() bool {
+	return m.Architecture == ArchitectureTRM || m.Architecture == ArchitectureHRM && m.Levels != 1
 }
 
 func (t *TrainingSpec) setDefaults() {
@@ -82,6 +108,24 @@ func (m *ModelSpec) PuzzleEmbedding() int {
 		return int(*m.PuzzleEmbeddingSize)
 	}
 	return int(m.HiddenSize)
+}
+
+// trmPuzzlePositions is how many positions the published TRM gives to the puzzle embedding.
+const trmPuzzlePositions = 16
+
+// PuzzlePositions returns how many positions before the tokens the puzzle embedding takes, 0 if there is none.
+func (m *ModelSpec) PuzzlePositions() int {
+	size, hidden := m.PuzzleEmbedding(), int(m.HiddenSize)
+	needed := (size + hidden - 1) / hidden
+	switch {
+	case size == 0:
+		return 0
+	case m.PuzzleEmbeddingPositions > 0:
+		return int(m.PuzzleEmbeddingPositions)
+	case m.Architecture == ArchitectureTRM:
+		return max(trmPuzzlePositions, needed)
+	}
+	return needed
 }
 
 // EvaluationSegments returns how many segments an example gets in evaluation.

@@ -125,6 +125,7 @@ type HRMTrainingJobSpec struct {
 // +kubebuilder:validation:XValidation:rule="!(has(self.epochs) && has(self.steps))",message="training.epochs and training.steps exclude each other: set one of them",fieldPath=".steps"
 // +kubebuilder:validation:XValidation:rule="!has(self.minLearningRateRatio) || double(self.minLearningRateRatio) <= 1.0",message="training.minLearningRateRatio is a share of learningRate: at most 1",fieldPath=".minLearningRateRatio"
 // +kubebuilder:validation:XValidation:rule="!has(self.beta1) || !has(self.beta2) || double(self.beta1) < 1.0 && double(self.beta2) < 1.0",message="training.beta1 and training.beta2 must be below 1",fieldPath=".beta1"
+// +kubebuilder:validation:XValidation:rule="!has(self.emaDecay) || double(self.emaDecay) < 1.0",message="training.emaDecay must be below 1",fieldPath=".emaDecay"
 // +kubebuilder:validation:XValidation:rule="!has(self.learningRate) || double(self.learningRate) > 0.0 && double(self.learningRate) <= 1.0",message="training.learningRate must be above 0 and at most 1",fieldPath=".learningRate"
 type TrainingSpec struct {
 	// globalBatchSize is the number of examples per step, over all nodes.
@@ -166,6 +167,10 @@ type TrainingSpec struct {
 	// +optional
 	// +kubebuilder:default="0.95"
 	Beta2 Decimal `json:"beta2,omitempty"`
+	// emaDecay of the moving average of the weights, which is what is evaluated, kept in checkpoints and exported; puzzle
+	// embeddings are not averaged. 0 averages nothing; the default is 0, with TRM 0.999.
+	// +optional
+	EMADecay Decimal `json:"emaDecay,omitempty"`
 	// embedding is the recipe of the puzzle embeddings.
 	// +optional
 	// +kubebuilder:default={}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -92,6 +93,19 @@ func between[T int32 | int64](x, low, high T, path *field.Path) rule {
 	return rule{x >= low && x <= high, path, fmt.Sprintf("must be from %d to %d, not %d", low, high, x)}
 }
 
+// only is a rule for a number that some architectures have, from low to high, and others do not.
+func only(x, low, high int32, has bool, path *field.Path, remedy string) rule {
+	if has {
+		return between(x, low, high, path)
+	}
+	return rule{x == 0, path, remedy}
+}
+
+// oneOf is a rule for a field of a few values; "" says that it may be unset.
+func oneOf[T ~string](x T, path *field.Path, values ...T) rule {
+	return rule{slices.Contains(values, x), path, fmt.Sprintf("%q does not exist; use one of %s", x, strings.Trim(fmt.Sprint(values), "[ ]"))}
+}
+
 // atLeast is a rule for a field that may be unset.
 func atLeast[T int32 | int64](x *T, low T, path *field.Path) rule {
 	return rule{x == nil || *x >= low, path, fmt.Sprintf("must be at least %d", low)}
@@ -102,25 +116,50 @@ func (m *ModelSpec) Validate() error { return m.validate(field.NewPath("spec", "
 
 func (m *ModelSpec) validate(path *field.Path) error {
 	err := check(
-		rule{m.Architecture == ArchitectureHRM, path.Child("architecture"), fmt.Sprintf("%q does not exist; HRM does", m.Architecture)},
+		oneOf(m.Architecture, path.Child("architecture"), ArchitectureHRM, ArchitectureTRM, ArchitectureTransformer, ArchitectureUniversalTransformer),
 		between(m.HiddenSize, 8, 8192, path.Child("hiddenSize")), between(m.NumHeads, 1, 128, path.Child("numHeads")),
 		between(m.Expansion, 1, 16, path.Child("expansion")),
-		between(m.HLayers, 1, 64, path.Child("hLayers")), between(m.LLayers, 1, 64, path.Child("lLayers")),
-		between(m.HCycles, 1, 64, path.Child("hCycles")), between(m.LCycles, 1, 64, path.Child("lCycles")),
 		between(m.ACT.MaxSteps, 1, 1024, path.Child("act", "maxSteps")),
-		rule{m.ACT.Halting == HaltingQLearning || m.ACT.Halting == HaltingFixed, path.Child("act", "halting"), "must be QLearning or Fixed"},
+		oneOf(m.ACT.Halting, path.Child("act", "halting"), HaltingQLearning, HaltingQHalt, HaltingQDifference, HaltingFixed),
 		decimal(m.ACT.ExplorationProbability, 0, 1, path.Child("act", "explorationProbability")),
-		rule{m.Loss == LossStablemax || m.Loss == LossSoftmax, path.Child("loss"), "must be Stablemax or Softmax"},
-		rule{m.PositionEncoding == PositionEncodingRoPE || m.PositionEncoding == PositionEncodingLearned, path.Child("positionEncoding"), "must be RoPE or Learned"},
+		oneOf(m.Loss, path.Child("loss"), LossStablemax, LossSoftmax),
+		oneOf(m.PositionEncoding, path.Child("positionEncoding"), PositionEncodingRoPE, PositionEncodingLearned, PositionEncodingNone),
+		oneOf(m.Mixing, path.Child("mixing"), "", MixingAttention, MixingMLP),
+		oneOf(m.Combination, path.Child("combination"), "", CombinationAdd, CombinationGated),
 	)
 	if err != nil {
 		return err
 	}
-	return check(
+	return errors.Join(m.validateRecurrence(path), check(
 		rule{m.HiddenSize%m.NumHeads == 0, path.Child("numHeads"), "must divide hiddenSize: change one of them"},
 		rule{m.PositionEncoding != PositionEncodingRoPE || m.HiddenSize/m.NumHeads%2 == 0, path.Child("positionEncoding"),
 			"RoPE needs an even hiddenSize/numHeads: change numHeads or use Learned"},
 		rule{m.PuzzleEmbedding() >= 0 && m.PuzzleEmbedding() <= 64*int(m.HiddenSize), path.Child("puzzleEmbeddingSize"), "may be at most 64 times hiddenSize"},
+		rule{m.PuzzleEmbeddingPositions == 0 || m.PuzzleEmbedding() > 0 && m.PuzzlePositions()*int(m.HiddenSize) >= m.PuzzleEmbedding() && m.PuzzlePositions() <= 64,
+			path.Child("puzzleEmbeddingPositions"), "must be at most 64 and have room for puzzleEmbeddingSize, which must be above 0: change one of them"},
+	))
+}
+
+// validateRecurrence checks what depends on the architecture: how many layers and updates there are, and how far the gradient
+// goes.
+func (m *ModelSpec) validateRecurrence(path *field.Path) error {
+	hrm, universal := m.Architecture == ArchitectureHRM, m.Architecture == ArchitectureUniversalTransformer
+	recurrent, two := hrm || m.Architecture == ArchitectureTRM, m.TwoLevels()
+	return check(
+		only(m.Layers, 1, 128, !hrm, path.Child("layers"), "is not for architecture HRM: use hLayers and lLayers"),
+		only(m.HLayers, 1, 64, hrm, path.Child("hLayers"), "is only for architecture HRM: use layers"),
+		only(m.LLayers, 1, 64, hrm && two, path.Child("lLayers"), "is only for architecture HRM with two levels: remove it"),
+		only(m.HCycles, 1, 64, recurrent, path.Child("hCycles"), "is only for architectures HRM and TRM: remove it"),
+		only(m.LCycles, 1, 64, two, path.Child("lCycles"), "is only for architectures HRM and TRM with two levels: remove it"),
+		rule{m.Levels == 0 || hrm, path.Child("levels"), "is only for architecture HRM: remove it"},
+		between(m.Levels, 0, 2, path.Child("levels")),
+		rule{m.Sharing == "" || universal, path.Child("sharing"), "is only for architecture UniversalTransformer: remove it"},
+		oneOf(m.Sharing, path.Child("sharing"), "", SharingAll, SharingAttention, SharingFeedForward),
+		rule{m.Gradient == "" || recurrent, path.Child("gradient"), "is only for architectures HRM and TRM, others have the whole one: remove it"},
+		oneOf(m.Gradient, path.Child("gradient"), "", GradientOneStep, GradientLastCycle, GradientFull, GradientSteps),
+		rule{(m.GradientSteps != 0) == (m.Gradient == GradientSteps), path.Child("gradientSteps"), "and gradient Steps need each other: set both or neither"},
+		between(m.GradientSteps, 0, 4160, path.Child("gradientSteps")),
+		rule{m.GradientSteps != 1 || !two, path.Child("gradientSteps"), "must be at least 2, so that the gradient reaches both modules"},
 	)
 }
 
@@ -176,6 +215,7 @@ func (t *TrainingSpec) validate(path *field.Path, nodes int32) error {
 		decimal(t.Embedding.LearningRate, 0, 1, path.Child("embedding", "learningRate")),
 		decimal(t.Embedding.WeightDecay, 0, 1e6, path.Child("embedding", "weightDecay")),
 		rule{t.Precision == PrecisionBFloat16 || t.Precision == PrecisionFloat32, path.Child("precision"), "must be BFloat16 or Float32"},
+		rule{t.EMADecay == "" || decimal(t.EMADecay, 0, 0.9999999, path).holds, path.Child("emaDecay"), fmt.Sprintf("must be a decimal number from 0 to below 1, not %q", t.EMADecay)},
 		between(t.Seed, 0, math.MaxInt64, path.Child("seed")),
 	)
 	if err != nil {

@@ -1,20 +1,81 @@
 package v1alpha1
 
 // Architecture names a model.
-// +kubebuilder:validation:Enum=HRM
+// +kubebuilder:validation:Enum=HRM;TRM;Transformer;UniversalTransformer
 type Architecture string
 
-// ArchitectureHRM is the Hierarchical Reasoning Model of arXiv 2506.21734.
-const ArchitectureHRM Architecture = "HRM"
+// The architectures.
+const (
+	// ArchitectureHRM is the Hierarchical Reasoning Model (arXiv 2506.21734).
+	ArchitectureHRM Architecture = "HRM"
+	// ArchitectureTRM is the Tiny Recursive Model (arXiv 2510.04871).
+	ArchitectureTRM Architecture = "TRM"
+	// ArchitectureTransformer predicts directly: one pass through its layers (arXiv 1706.03762).
+	ArchitectureTransformer Architecture = "Transformer"
+	// ArchitectureUniversalTransformer passes through the same layer again and again (arXiv 1807.03819).
+	ArchitectureUniversalTransformer Architecture = "UniversalTransformer"
+)
 
 // PositionEncoding says how a model knows positions.
-// +kubebuilder:validation:Enum=RoPE;Learned
+// +kubebuilder:validation:Enum=RoPE;Learned;None
 type PositionEncoding string
 
 // The position encodings.
 const (
 	PositionEncodingRoPE    PositionEncoding = "RoPE"
 	PositionEncodingLearned PositionEncoding = "Learned"
+	PositionEncodingNone    PositionEncoding = "None"
+)
+
+// Mixing is how a layer lets positions see each other.
+// +kubebuilder:validation:Enum=Attention;MLP
+type Mixing string
+
+// The ways to mix.
+const (
+	MixingAttention Mixing = "Attention"
+	// MixingMLP is a SwiGLU over the positions, one for all channels (arXiv 2105.01601).
+	MixingMLP Mixing = "MLP"
+)
+
+// Combination is how a module takes its input into its state.
+// +kubebuilder:validation:Enum=Add;Gated
+type Combination string
+
+// The ways to combine.
+const (
+	CombinationAdd Combination = "Add"
+	// CombinationGated learns how much of either to take, and begins as Add.
+	CombinationGated Combination = "Gated"
+)
+
+// GradientReach is how far back in a segment the gradient goes.
+// +kubebuilder:validation:Enum=OneStep;LastCycle;Full;Steps
+type GradientReach string
+
+// The reaches of the gradient.
+const (
+	// GradientOneStep is the last update of each module.
+	GradientOneStep GradientReach = "OneStep"
+	// GradientLastCycle is the last high-level cycle, with all its low-level updates.
+	GradientLastCycle GradientReach = "LastCycle"
+	// GradientFull is the whole segment.
+	GradientFull GradientReach = "Full"
+	// GradientSteps is the last model.gradientSteps updates, of whichever module.
+	GradientSteps GradientReach = "Steps"
+)
+
+// Sharing says which parts of a UniversalTransformer's layers are the same weights (arXiv 1909.11942).
+// +kubebuilder:validation:Enum=All;Attention;FeedForward
+type Sharing string
+
+// The shared parts.
+const (
+	SharingAll Sharing = "All"
+	// SharingAttention gives every layer a feed-forward part of its own.
+	SharingAttention Sharing = "Attention"
+	// SharingFeedForward gives every layer an attention (or what mixes positions in its place) of its own.
+	SharingFeedForward Sharing = "FeedForward"
 )
 
 // Loss names the token loss.
@@ -28,13 +89,17 @@ const (
 )
 
 // Halting says when training is done with an example.
-// +kubebuilder:validation:Enum=QLearning;Fixed
+// +kubebuilder:validation:Enum=QLearning;QHalt;QDifference;Fixed
 type Halting string
 
 // The ways to halt.
 const (
 	// HaltingQLearning halts where the Q head expects less of going on; what it expects costs another segment without gradient.
 	HaltingQLearning Halting = "QLearning"
+	// HaltingQHalt halts where the Q head holds the answer for right, q_halt > 0. It learns nothing of going on.
+	HaltingQHalt Halting = "QHalt"
+	// HaltingQDifference halts where q_halt > q_continue, though q_continue is never taught: so does the official Transformer.
+	HaltingQDifference Halting = "QDifference"
 	// HaltingFixed halts after act.maxSteps segments: deep supervision without adaptive computation time.
 	HaltingFixed Halting = "Fixed"
 )
@@ -43,6 +108,17 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.hiddenSize) || !has(self.numHeads) || self.hiddenSize % self.numHeads == 0",message="model.numHeads must divide model.hiddenSize: change one of them",fieldPath=".numHeads"
 // +kubebuilder:validation:XValidation:rule="!has(self.positionEncoding) || !has(self.hiddenSize) || !has(self.numHeads) || self.positionEncoding != 'RoPE' || (self.hiddenSize / self.numHeads) % 2 == 0",message="model.positionEncoding RoPE needs an even hiddenSize/numHeads: change numHeads or use Learned",fieldPath=".positionEncoding"
 // +kubebuilder:validation:XValidation:rule="!has(self.puzzleEmbeddingSize) || self.puzzleEmbeddingSize <= 64 * self.hiddenSize",message="model.puzzleEmbeddingSize may be at most 64 times model.hiddenSize",fieldPath=".puzzleEmbeddingSize"
+// +kubebuilder:validation:XValidation:rule="!has(self.puzzleEmbeddingPositions) || (has(self.puzzleEmbeddingSize) ? self.puzzleEmbeddingSize > 0 && self.puzzleEmbeddingPositions * self.hiddenSize >= self.puzzleEmbeddingSize : true)",message="model.puzzleEmbeddingPositions must have room for model.puzzleEmbeddingSize, which must be above 0: change one of them",fieldPath=".puzzleEmbeddingPositions"
+// +kubebuilder:validation:XValidation:rule="!has(self.layers) || has(self.architecture) && self.architecture != 'HRM'",message="model.layers is not for architecture HRM: use hLayers and lLayers",fieldPath=".layers"
+// +kubebuilder:validation:XValidation:rule="!has(self.hLayers) || !has(self.architecture) || self.architecture == 'HRM'",message="model.hLayers is only for architecture HRM: use layers",fieldPath=".hLayers"
+// +kubebuilder:validation:XValidation:rule="!has(self.lLayers) || (!has(self.architecture) || self.architecture == 'HRM') && (!has(self.levels) || self.levels == 2)",message="model.lLayers is only for architecture HRM with two levels: remove it",fieldPath=".lLayers"
+// +kubebuilder:validation:XValidation:rule="!has(self.hCycles) || !has(self.architecture) || self.architecture in ['HRM', 'TRM']",message="model.hCycles is only for architectures HRM and TRM: remove it",fieldPath=".hCycles"
+// +kubebuilder:validation:XValidation:rule="!has(self.lCycles) || (!has(self.architecture) || self.architecture in ['HRM', 'TRM']) && (!has(self.levels) || self.levels == 2)",message="model.lCycles is only for architectures HRM and TRM with two levels: remove it",fieldPath=".lCycles"
+// +kubebuilder:validation:XValidation:rule="!has(self.levels) || !has(self.architecture) || self.architecture == 'HRM'",message="model.levels is only for architecture HRM: remove it",fieldPath=".levels"
+// +kubebuilder:validation:XValidation:rule="!has(self.sharing) || has(self.architecture) && self.architecture == 'UniversalTransformer'",message="model.sharing is only for architecture UniversalTransformer: remove it",fieldPath=".sharing"
+// +kubebuilder:validation:XValidation:rule="!has(self.gradient) || !has(self.architecture) || self.architecture in ['HRM', 'TRM']",message="model.gradient is only for architectures HRM and TRM, others have the whole one: remove it",fieldPath=".gradient"
+// +kubebuilder:validation:XValidation:rule="has(self.gradientSteps) == (has(self.gradient) && self.gradient == 'Steps')",message="model.gradientSteps and gradient Steps need each other: set both or neither",fieldPath=".gradientSteps"
+// +kubebuilder:validation:XValidation:rule="!has(self.gradientSteps) || self.gradientSteps > 1 || has(self.levels) && self.levels == 1",message="model.gradientSteps must be at least 2, so that the gradient reaches both modules",fieldPath=".gradientSteps"
 type ModelSpec struct {
 	// architecture of the network.
 	// +optional
@@ -66,31 +142,56 @@ type ModelSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=16
 	Expansion int32 `json:"expansion,omitempty"`
-	// hLayers is the number of blocks of the slow, high-level module.
+	// layers is the number of layers: of TRM's network (default 2), of a Transformer, or how often a UniversalTransformer passes
+	// through its layer (default 8).
 	// +optional
-	// +kubebuilder:default=4
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=128
+	Layers int32 `json:"layers,omitempty"`
+	// hLayers is the number of layers of HRM's slow, high-level module (default 4).
+	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=64
 	HLayers int32 `json:"hLayers,omitempty"`
-	// lLayers is the number of blocks of the fast, low-level module.
+	// lLayers is the number of layers of HRM's fast, low-level module (default 4).
 	// +optional
-	// +kubebuilder:default=4
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=64
 	LLayers int32 `json:"lLayers,omitempty"`
-	// hCycles is the number of high-level updates of a segment.
+	// hCycles is the number of high-level updates of a segment of HRM (default 2) or TRM (default 3).
 	// +optional
-	// +kubebuilder:default=2
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=64
 	HCycles int32 `json:"hCycles,omitempty"`
-	// lCycles is the number of low-level updates in each high-level cycle.
+	// lCycles is the number of low-level updates in each high-level cycle of HRM (default 2) or TRM (default 6).
 	// +optional
-	// +kubebuilder:default=2
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=64
 	LCycles int32 `json:"lCycles,omitempty"`
-	// positionEncoding of the tokens.
+	// levels of HRM: 2 by default. With 1 there is no low-level module, and the high-level one sees the input itself.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2
+	Levels int32 `json:"levels,omitempty"`
+	// gradient is how far back in a segment of HRM (default OneStep) or TRM (default LastCycle) the gradient goes.
+	// +optional
+	Gradient GradientReach `json:"gradient,omitempty"`
+	// gradientSteps is through how many of a segment's last updates the gradient goes, if gradient is Steps; what a segment has
+	// fewer of is all.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4160
+	GradientSteps int32 `json:"gradientSteps,omitempty"`
+	// combination is how a module takes its input into its state; the default is Add.
+	// +optional
+	Combination Combination `json:"combination,omitempty"`
+	// mixing is how a layer lets positions see each other; the default is Attention.
+	// +optional
+	Mixing Mixing `json:"mixing,omitempty"`
+	// sharing says which parts of the layers of a UniversalTransformer are the same; the default is All.
+	// +optional
+	Sharing Sharing `json:"sharing,omitempty"`
+	// positionEncoding of the tokens. RoPE is part of attention: where an MLP mixes positions it does nothing.
 	// +optional
 	// +kubebuilder:default=RoPE
 	PositionEncoding PositionEncoding `json:"positionEncoding,omitempty"`
@@ -103,6 +204,12 @@ type ModelSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=524288
 	PuzzleEmbeddingSize *int32 `json:"puzzleEmbeddingSize,omitempty"`
+	// puzzleEmbeddingPositions is how many positions before the tokens that vector takes, the rest of them zeros; the default
+	// is as many as it needs, with TRM 16.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=64
+	PuzzleEmbeddingPositions int32 `json:"puzzleEmbeddingPositions,omitempty"`
 	// act is adaptive computation time.
 	// +optional
 	// +kubebuilder:default={}
@@ -118,11 +225,10 @@ type ACTSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1024
 	MaxSteps int32 `json:"maxSteps,omitempty"`
-	// halting decides how many segments an example gets in training: what QLearning finds best, or Fixed, always maxSteps,
-	// which takes some five eighths of the time for each of them. Evaluation runs
-	// evaluation.segments with both.
+	// halting decides how many segments an example gets in training: what QLearning finds best (the default with HRM), as many
+	// as QHalt needs to hold its answer for right (the default with others), or Fixed, always maxSteps. QLearning takes some eight
+	// fifths of the time of the others for each of them, with HRM's gradient. Evaluation runs evaluation.segments with all.
 	// +optional
-	// +kubebuilder:default=QLearning
 	Halting Halting `json:"halting,omitempty"`
 	// explorationProbability of keeping an example for a random least number of segments.
 	// +optional

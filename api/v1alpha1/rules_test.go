@@ -97,6 +97,31 @@ var contradictions = []struct {
 	{"model.act.explorationProbability='1.5'", "a probability: at most 1"},
 	{"model.act.halting=Never", "spec.model.act.halting"},
 	{"model.act.explorationProbability=often", "spec.model.act.explorationProbability"},
+	{"model.layers=4", "model.layers is not for architecture HRM"},
+	{"model.architecture=TRM;model.layers=129", "spec.model.layers"},
+	{"model.architecture=TRM;model.hLayers=2", "model.hLayers is only for architecture HRM"},
+	{"model.architecture=Transformer;model.lLayers=2", "model.lLayers is only for architecture HRM"},
+	{"model.levels=1;model.lLayers=2", "model.lLayers is only for architecture HRM with two levels"},
+	{"model.levels=3", "spec.model.levels"},
+	{"model.architecture=TRM;model.levels=1", "model.levels is only for architecture HRM"},
+	{"model.architecture=Transformer;model.hCycles=2", "model.hCycles is only for architectures HRM and TRM"},
+	{"model.architecture=UniversalTransformer;model.lCycles=2", "model.lCycles is only for architectures HRM and TRM"},
+	{"model.levels=1;model.lCycles=2", "model.lCycles is only for"},
+	{"model.sharing=All", "model.sharing is only for architecture UniversalTransformer"},
+	{"model.architecture=UniversalTransformer;model.sharing=Some", "spec.model.sharing"},
+	{"model.architecture=Transformer;model.gradient=Full", "model.gradient is only for architectures HRM and TRM"},
+	{"model.gradient=Half", "spec.model.gradient"},
+	{"model.gradient=Steps", "need each other"},
+	{"model.gradient=Full;model.gradientSteps=3", "need each other"},
+	{"model.gradientSteps=3", "need each other"},
+	{"model.gradient=Steps;model.gradientSteps=1", "at least 2"},
+	{"model.combination=Max", "spec.model.combination"},
+	{"model.mixing=Convolution", "spec.model.mixing"},
+	{"model.puzzleEmbeddingPositions=65", "spec.model.puzzleEmbeddingPositions"},
+	{"model.puzzleEmbeddingPositions=1;model.puzzleEmbeddingSize=1024", "must have room for model.puzzleEmbeddingSize"},
+	{"model.puzzleEmbeddingPositions=1;model.puzzleEmbeddingSize=0", "must be above 0"},
+	{"training.emaDecay='1'", "must be below 1"},
+	{"training.emaDecay=slow", "spec.training.emaDecay"},
 	{"dataset.task=Chess", "spec.dataset.task"},
 	{"dataset.source.uri=''", "spec.dataset.source.uri"},
 	{"dataset.testFraction='1'", "must be below 1"},
@@ -223,27 +248,35 @@ func refusesChanges(t *testing.T, c client.Client) {
 	}
 }
 
-// sameDefaults holds the schema's defaults and those of a job that is read from a file together.
+// sameDefaults holds the schema's defaults and those of a job that is read from a file together. What depends on the
+// architecture the schema leaves open, and the pods fill in.
 func sameDefaults(t *testing.T, c client.Client) {
-	onCluster := &v1alpha1.HRMTrainingJob{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(job(t).Object, onCluster); err != nil {
-		t.Fatal(err)
-	}
-	u := job(t)
-	if err := c.Create(t.Context(), u); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(u), onCluster); err != nil {
-		t.Fatal(err)
-	}
-	local, err := v1alpha1.Load(strings.NewReader(minimal))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, _ := json.Marshal(onCluster.Spec)
-	got, _ := json.Marshal(local.Spec)
-	if string(got) != string(want) {
-		t.Errorf("Default gives\n%s\nthe schema gives\n%s", got, want)
+	for _, architecture := range []string{"HRM", "TRM", "Transformer", "UniversalTransformer"} {
+		u := job(t, "model.architecture="+architecture)
+		raw, err := json.Marshal(u.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Create(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+		onCluster := &v1alpha1.HRMTrainingJob{}
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(u), onCluster); err != nil {
+			t.Fatal(err)
+		}
+		onCluster.Default()
+		local, err := v1alpha1.Load(strings.NewReader(string(raw)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := local.Validate(); err != nil {
+			t.Errorf("the defaults of %s: %v", architecture, err)
+		}
+		want, _ := json.Marshal(onCluster.Spec)
+		got, _ := json.Marshal(local.Spec)
+		if string(got) != string(want) {
+			t.Errorf("%s: Default gives\n%s\nthe schema gives\n%s", architecture, got, want)
+		}
 	}
 }
 

@@ -36,10 +36,10 @@ func (a *app) convertCommand() *cobra.Command {
 the direction: a PyTorch file, or a checkpoint directory or a place (a directory or s3://bucket/prefix) that a job trained
 into. Nothing that is there already is overwritten.
 
-The tensors of a PyTorch file show the model's sizes. What they do not show is read from the ` + official.ConfigName + ` that the
-official training writes: that of --config, or the one beside SOURCE. Without one the published values are taken: numHeads
-8, hCycles 2, lCycles 2, loss Stablemax, act.maxSteps 16. --set overrides either. A wrong value shows in nothing but wrong
-answers.
+The tensors of a PyTorch file show the architecture and its sizes: HRM, TRM, or the Transformer that predicts directly. What
+they do not show is read from the ` + official.ConfigName + ` that the official training writes: that of --config, or the one beside
+SOURCE. Without one the published values are taken; of HRM these are numHeads 8, hCycles 2, lCycles 2, loss Stablemax,
+act.maxSteps 16. --set overrides either. A wrong value shows in nothing but wrong answers.
 
 Reading a PyTorch file executes nothing. What it holds besides tensors is refused by name.`,
 		Example: `  hrm checkpoint convert step_26040 --out ./checkpoint
@@ -117,15 +117,29 @@ func contents(tensors map[string]checkpoint.Tensor) string {
 	return fmt.Sprintf("%d tensors (%s) of %d numbers", len(tensors), strings.Join(parts, ", "), numbers)
 }
 
-// option is a field of a model's spec.
+// option is a field of a model's spec, and whether it is set.
 type option struct {
 	name  string
 	value any
+	set   bool
 }
 
 func (o option) String() string { return fmt.Sprintf("model.%s=%v", o.name, o.value) }
 
 // hidden are the options that no tensor shows.
 func hidden(m *v1alpha1.ModelSpec) []option {
-	return []option{{"numHeads", m.NumHeads}, {"hCycles", m.HCycles}, {"lCycles", m.LCycles}, {"loss", m.Loss}, {"act.maxSteps", m.ACT.MaxSteps}}
+	list := []option{{"numHeads", m.NumHeads, m.NumHeads != 0}}
+	if m.Architecture == v1alpha1.ArchitectureHRM || m.Architecture == v1alpha1.ArchitectureTRM {
+		list = append(list, option{"hCycles", m.HCycles, m.HCycles != 0})
+	}
+	if m.TwoLevels() {
+		list = append(list, option{"lCycles", m.LCycles, m.LCycles != 0})
+	}
+	if m.Architecture == v1alpha1.ArchitectureTRM {
+		list = append(list, option{"puzzleEmbeddingPositions", m.PuzzlePositions(), m.PuzzleEmbeddingPositions != 0})
+	}
+	if m.Architecture == v1alpha1.ArchitectureUniversalTransformer {
+		list = append(list, option{"layers", m.Layers, m.Layers != 0})
+	}
+	return append(list, option{"loss", m.Loss, m.Loss != ""}, option{"act.maxSteps", m.ACT.MaxSteps, m.ACT.MaxSteps != 0})
 }

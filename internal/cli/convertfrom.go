@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -114,11 +114,12 @@ func readTorch(path string, known v1alpha1.ModelSpec) (*official.Weights, string
 // assumptions lists what neither the tensors nor anyone has said about a model, with the defaults that will be taken.
 func assumptions(m v1alpha1.ModelSpec) []string {
 	job := v1alpha1.HRMTrainingJob{}
+	job.Spec.Model = m
 	job.Default()
 	var list []string
-	unsaid, defaults := hidden(&m), hidden(&job.Spec.Model)
-	for i, field := range unsaid {
-		if reflect.ValueOf(field.value).IsZero() {
+	defaults := hidden(&job.Spec.Model)
+	for i, field := range hidden(&m) {
+		if !field.set {
 			list = append(list, defaults[i].String())
 		}
 	}
@@ -134,6 +135,10 @@ func describeModel(spec *v1alpha1.HRMTrainingJobSpec, w *official.Weights) strin
 			trained += t.Elements()
 		}
 	}
-	return fmt.Sprintf("HRM of %d parameters, %d+%d layers of %d, expansion %d, %d heads, positions %s, %d tokens, %d puzzle embeddings, %s",
-		trained, m.HLayers, m.LLayers, m.HiddenSize, m.Expansion, m.NumHeads, m.PositionEncoding, w.Shape.VocabSize, w.Shape.NumPuzzleIdentifiers, spec.Training.Precision)
+	layers := strconv.Itoa(int(max(m.Layers, m.HLayers)))
+	if m.LLayers > 0 {
+		layers += "+" + strconv.Itoa(int(m.LLayers))
+	}
+	return fmt.Sprintf("%s of %d parameters, %s layers of %d, expansion %d, %d heads, positions %s, %d tokens, %d puzzle embeddings, %s",
+		m.Architecture, trained, layers, m.HiddenSize, m.Expansion, m.NumHeads, m.PositionEncoding, w.Shape.VocabSize, w.Shape.NumPuzzleIdentifiers, spec.Training.Precision)
 }

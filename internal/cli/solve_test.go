@@ -270,8 +270,8 @@ func TestSideBySide(t *testing.T) {
 	}
 }
 
-// An example halts where q_halt is above q_continue, and not merely because there are no more segments; a model that was trained
-// with a fixed number of them does not say.
+// An example halts where the model's rule says so of q_halt, 0.5, and q_continue, and not merely because there are no more
+// segments; a model that was trained with a fixed number of them does not say.
 func TestSolver_momentSaysWhereAnExampleHalts(t *testing.T) {
 	for _, row := range []struct {
 		halting   v1alpha1.Halting
@@ -279,11 +279,12 @@ func TestSolver_momentSaysWhereAnExampleHalts(t *testing.T) {
 		want      *bool
 	}{
 		{v1alpha1.HaltingQLearning, -1, ptr(true)}, {v1alpha1.HaltingQLearning, 1, ptr(false)}, {v1alpha1.HaltingFixed, -1, nil},
+		{v1alpha1.HaltingQHalt, 1, ptr(true)},
 	} {
 		job := &v1alpha1.HRMTrainingJob{}
 		job.Spec.Model.ACT.Halting = row.halting
 		s := &solver{model: &trainedModel{job: job, shape: model.Shape{VocabSize: 3}}, flags: solveFlags{segments: 1}}
-		got := s.moment(question{batch: loop.Batch{Inputs: []int32{1}}}, loop.Moment{Segment: 1, End: true, Answer: []int32{2}, QContinue: row.qContinue}, nil).Halts
+		got := s.moment(question{batch: loop.Batch{Inputs: []int32{1}}}, loop.Moment{Segment: 1, End: true, Answer: []int32{2}, QHalt: 0.5, QContinue: row.qContinue}, nil).Halts
 		if (got == nil) != (row.want == nil) || got != nil && *got != *row.want {
 			t.Errorf("%s, q_continue %v: halts %v", row.halting, row.qContinue, got)
 		}

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
+	"github.com/hrm-operator/hrm-operator/trainer/model"
 	"github.com/hrm-operator/hrm-operator/trainer/report"
 )
 
@@ -49,8 +50,9 @@ func (s *solver) moment(q question, m loop.Moment, before []int32) moment {
 	if m.End {
 		p := confidence(m.QHalt)
 		out.Confidence = &p
-		if s.model.job.Spec.Model.ACT.Halting != v1alpha1.HaltingFixed {
-			halts := m.QHalt > m.QContinue
+		of := model.Model{Spec: s.model.job.Spec.Model}
+		if rule := of.Halting(); rule != device.HaltAtLast {
+			halts := model.HaltsEarly(rule, m.QHalt, m.QContinue)
 			out.Halts = &halts
 		}
 	}

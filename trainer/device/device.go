@@ -78,13 +78,15 @@ type Device interface {
 	Close() error
 }
 
-// Dense is a parameter that AdamATan2 updates, with its gradient and its moments: float32 arrays of one length.
-type Dense struct{ Value, Gradient, M, V Array }
+// Dense is a parameter that AdamATan2 updates, with its gradient and its moments: float32 arrays of one length. Average is the
+// moving average of its values, nil if there is none.
+type Dense struct{ Value, Gradient, M, V, Average Array }
 
 // AdamATan2Step holds the scalars of one update: p *= 1-LearningRate*WeightDecay;
-// m, v are moving averages; p -= LearningRate/(1-Beta1^Step) * atan2(m, sqrt(v)/sqrt(1-Beta2^Step)).
+// m, v are moving averages; p -= LearningRate/(1-Beta1^Step) * atan2(m, sqrt(v)/sqrt(1-Beta2^Step));
+// then average = EMADecay*average + (1-EMADecay)*p.
 type AdamATan2Step struct {
-	LearningRate, WeightDecay, Beta1, Beta2 float64
+	LearningRate, WeightDecay, Beta1, Beta2, EMADecay float64
 	// Step counts from 1.
 	Step int64
 }

@@ -13,6 +13,7 @@ var opcodeNames = map[Opcode]string{
 	OpQHead: "QHead", OpQHeadGradInput: "QHeadGradInput", OpQHeadGradWeight: "QHeadGradWeight", OpQHeadGradBias: "QHeadGradBias",
 	OpLMLoss: "LMLoss", OpLMLossGrad: "LMLossGrad", OpTokenStats: "TokenStats",
 	OpQTarget: "QTarget", OpQLoss: "QLoss", OpQLossGrad: "QLossGrad", OpFill: "Fill",
+	OpTranspose: "Transpose", OpGate: "Gate", OpGateGradGate: "GateGradGate", OpGateGradInput: "GateGradInput",
 }
 
 // String returns the opcode's name.

@@ -127,6 +127,14 @@ const (
 	OpQLossGrad
 	// OpFill: Out F32 of any shape = Scale everywhere.
 	OpFill
+	// OpTranspose: In act [T,D]. Out act [D,T].
+	OpTranspose
+	// OpGate: In gate, x, y act of one shape. Out act 2·(σ(gate)·x + σ(-gate)·y): their sum where gate is 0.
+	OpGate
+	// OpGateGradGate: In gate, x, y, dOut act. Out act 2·σ(gate)·σ(-gate)·(x-y)·dOut.
+	OpGateGradGate
+	// OpGateGradInput: In gate, dOut act. Out act 2·σ(Scale·gate)·dOut: the gradient of x if Scale is 1, of y if it is -1.
+	OpGateGradInput
 )
 
 // NoValue stands for an operand that an instruction does without.

@@ -9,6 +9,19 @@ type StepDevice interface {
 	NewStepper(s Steps) (Stepper, error)
 }
 
+// Halting is a rule by which training is done with a row's example. All rules do so after the last of its segments.
+type Halting uint8
+
+// The rules of halting.
+const (
+	// HaltAboveContinue also halts where q_halt is above q_continue.
+	HaltAboveContinue Halting = iota
+	// HaltAboveZero also halts where q_halt is above 0.
+	HaltAboveZero
+	// HaltAtLast halts after the last segment only.
+	HaltAtLast
+)
+
 // Steps says what training steps consist of, for the rows [First, First+Rows) of the global batch. In each, rows that have
 // halted take the example that was handed over for them; the program runs a segment; it is decided which rows have halted,
 // as model.Halted and model.ExplorationMinimum do; the figures of the step are added to sums; parameters and the rows of the
@@ -32,9 +45,9 @@ type Steps struct {
 	Link  Link
 	Batch int
 
-	Rows, First   int
-	MaxSegments   int
-	FixedSegments bool
+	Rows, First int
+	MaxSegments int
+	Halting     Halting
 	// Exploration is the probability of a least number of segments, drawn under Seed.
 	Exploration float64
 	Seed        uint64

@@ -228,7 +228,8 @@ func (c *compiler) accumulate() {
 		for k, v := range s.ins.In {
 			other := s.ins.In[1-k]
 			p, ok := producer[v]
-			if !ok || uses[v] != 1 || !addsToOutput(c.steps[p].ins.Op) || c.values[v].Role != device.Temporary ||
+			// What adds to another term already is no term of its own any more.
+			if !ok || uses[v] != 1 || !addsToOutput(c.steps[p].ins.Op) || c.steps[p].ins.Attr.Accumulate || c.values[v].Role != device.Temporary ||
 				c.values[other].Role != device.Temporary || lastUse(other) != i || dropped[p] {
 				continue
 			}

@@ -34,7 +34,7 @@ func newAhead(t *Trainer) (*ahead, error) {
 	}
 	s := device.Steps{
 		Program: t.network.train, Bindings: t.arrays, Puzzles: a.puzzles, Segments: a.segments, Parameters: t.adam.Dense(),
-		Link: link, Batch: t.hyper.Batch, Rows: t.rows(), First: t.from, MaxSegments: t.hyper.MaxSegments, FixedSegments: t.hyper.FixedSegments,
+		Link: link, Batch: t.hyper.Batch, Rows: t.rows(), First: t.from, MaxSegments: t.hyper.MaxSegments, Halting: t.network.Model.Halting(),
 		Exploration: t.hyper.Exploration, Seed: t.hyper.Seed,
 	}
 	if t.sign != nil {

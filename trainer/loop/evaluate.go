@@ -42,7 +42,7 @@ type Evaluator struct {
 
 // NewEvaluator allocates what an evaluation in batches needs.
 func NewEvaluator(n *Network, batch, seqLen, segments int) (*Evaluator, error) {
-	arrays, err := n.bind(n.Model.Eval, batch)
+	arrays, err := n.bindEvaluation(n.Model.Eval, batch)
 	if err != nil {
 		return nil, err
 	}

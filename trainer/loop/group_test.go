@@ -202,6 +202,24 @@ func TestNodes_trainTheSameModelHoweverManyThereAre(t *testing.T) {
 	}
 }
 
+func TestNodes_trainEveryArchitectureAsOneDoes(t *testing.T) {
+	data := tinyData(t)
+	for name, model := range architectures {
+		t.Run(name, func(t *testing.T) {
+			spec := tinyArchitecture(t, model)
+			spec.Training.Precision = v1alpha1.PrecisionFloat32
+			alone, _ := directory(t)
+			if _, err := trainJobUntil(t, spec, alone, data, 0); err != nil {
+				t.Fatal(err)
+			}
+			store, _ := directory(t)
+			_, errs := nodes{t: t, spec: spec, data: data, store: store, size: 2}.run()
+			allDone(t, errs)
+			near(t, final(t, store), final(t, alone))
+		})
+	}
+}
+
 // Fifty steps with one, two and four ranks: the losses agree within float32, step by step.
 func TestNodes_haveTheSameLossesForFiftySteps(t *testing.T) {
 	data, spec := tinyData(t), tinyJob(t)

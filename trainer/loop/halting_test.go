@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
@@ -9,13 +10,24 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/model"
 )
 
-// Whatever the Q head says, an example gets maxSteps segments where halting is fixed, and one where it halts at once.
+// What the Q head says always is q_halt 9 and q_continue as given. An example gets maxSteps segments where halting is fixed,
+// and one where the rule halts it at once.
 func TestTrainer_haltsAsTheJobSays(t *testing.T) {
 	data := tinyData(t)[0]
-	for halting, segments := range map[v1alpha1.Halting]int32{v1alpha1.HaltingFixed: 3, v1alpha1.HaltingQLearning: 1} {
-		t.Run(string(halting), func(t *testing.T) {
+	for _, c := range []struct {
+		halting   v1alpha1.Halting
+		qContinue float32
+		segments  int32
+		learns    bool
+	}{
+		{v1alpha1.HaltingFixed, -9, 3, false},
+		{v1alpha1.HaltingQLearning, -9, 1, true}, {v1alpha1.HaltingQLearning, 99, 3, true},
+		{v1alpha1.HaltingQDifference, -9, 1, false}, {v1alpha1.HaltingQDifference, 99, 3, false},
+		{v1alpha1.HaltingQHalt, 99, 1, false},
+	} {
+		t.Run(fmt.Sprintf("%s where q_continue is %g", c.halting, c.qContinue), func(t *testing.T) {
 			spec := tinyJob(t)
-			spec.Model.ACT = v1alpha1.ACTSpec{MaxSteps: 3, Halting: halting, ExplorationProbability: "0"}
+			spec.Model.ACT = v1alpha1.ACTSpec{MaxSteps: 3, Halting: c.halting, ExplorationProbability: "0"}
 			h, err := hyperparameters(spec, 1000)
 			if err != nil {
 				t.Fatal(err)
@@ -36,7 +48,7 @@ func TestTrainer_haltsAsTheJobSays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := device.WriteFloats(n.parameters["q_head.bias"], 0, []float32{9, -9}); err != nil {
+			if err := device.WriteFloats(n.parameters["q_head.bias"], 0, []float32{9, c.qContinue}); err != nil {
 				t.Fatal(err)
 			}
 			for step := range int32(6) {
@@ -44,12 +56,12 @@ func TestTrainer_haltsAsTheJobSays(t *testing.T) {
 					t.Fatal(err)
 				}
 				for row, halted := range trainer.carry.halted {
-					if want := (step+1)%segments == 0; halted != want {
+					if want := (step+1)%c.segments == 0; halted != want {
 						t.Errorf("after step %d row %d has halted: %v, want %v", step+1, row, halted, want)
 					}
 				}
 			}
-			if _, learns := trainer.arrays["q.target"]; learns != (halting == v1alpha1.HaltingQLearning) {
+			if _, learns := trainer.arrays["q.target"]; learns != c.learns {
 				t.Errorf("the program computes a target for the Q head: %v", learns)
 			}
 		})

@@ -17,9 +17,11 @@ type Network struct {
 	Model  *model.Model
 
 	parameters map[string]device.Array
-	gradients  map[string]device.Array
-	train      device.Executable
-	eval       device.Executable
+	// averages are the moving averages of the trained parameters, which evaluations take in their place; nil if there are none.
+	averages  map[string]device.Array
+	gradients map[string]device.Array
+	train     device.Executable
+	eval      device.Executable
 	// puzzle holds one row of the puzzle table while it is copied.
 	puzzle []byte
 }
@@ -81,18 +83,61 @@ func (n *Network) trainable() []model.Parameter {
 // Initialize gives every parameter its random first value.
 func (n *Network) Initialize(seed int64) error {
 	for name, values := range model.InitialValues(n.Model.Parameters, seed) {
-		if err := device.WriteFloats(n.parameters[name], 0, values); err != nil {
+		if err := n.setParameter(name, values); err != nil {
 			return fmt.Errorf("initialize %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// Weights copies all parameters out of the device, under their official names.
-func (n *Network) Weights() (map[string]checkpoint.Tensor, error) {
+// setParameter copies a parameter to the device; its average begins there.
+func (n *Network) setParameter(name string, values []float32) error {
+	if average, ok := n.averages[name]; ok {
+		if err := device.WriteFloats(average, 0, values); err != nil {
+			return err
+		}
+	}
+	return device.WriteFloats(n.parameters[name], 0, values)
+}
+
+// average has the trained parameters averaged, from what they are now.
+func (n *Network) average() error {
+	n.averages = map[string]device.Array{}
+	for _, p := range n.trainable() {
+		raw, err := contents(n.parameters[p.Name])
+		if err != nil {
+			return fmt.Errorf("read %s: %w", p.Name, err)
+		}
+		if n.averages[p.Name], err = n.Device.NewArray(device.Float32, p.Elements()); err != nil {
+			return fmt.Errorf("allocate the average of %s: %w", p.Name, err)
+		}
+		if err := n.averages[p.Name].Write(0, raw); err != nil {
+			return fmt.Errorf("write the average of %s: %w", p.Name, err)
+		}
+	}
+	return nil
+}
+
+// evaluated returns the array of a parameter as evaluations take it: its average, if there is one.
+func (n *Network) evaluated(name string) device.Array {
+	if average, ok := n.averages[name]; ok {
+		return average
+	}
+	return n.parameters[name]
+}
+
+// Weights copies all parameters out of the device as evaluations take them, under their official names.
+func (n *Network) Weights() (map[string]checkpoint.Tensor, error) { return n.weights(n.evaluated) }
+
+// trainedWeights is Weights of the parameters themselves, not of their averages.
+func (n *Network) trainedWeights() (map[string]checkpoint.Tensor, error) {
+	return n.weights(func(name string) device.Array { return n.parameters[name] })
+}
+
+func (n *Network) weights(array func(name string) device.Array) (map[string]checkpoint.Tensor, error) {
 	weights := map[string]checkpoint.Tensor{}
 	for _, p := range n.Model.Parameters {
-		raw, err := contents(n.parameters[p.Name])
+		raw, err := contents(array(p.Name))
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", p.Name, err)
 		}
@@ -107,7 +152,7 @@ func contents(a device.Array) ([]byte, error) {
 	return raw, a.Read(0, raw)
 }
 
-// SetWeights copies parameters to the device. Every parameter must be there, with the right number of elements.
+// SetWeights copies parameters to the device; averages begin there, too. Every parameter must be there, with the right number of elements.
 func (n *Network) SetWeights(weights map[string]checkpoint.Tensor) error {
 	for _, p := range n.Model.Parameters {
 		if have := weights[p.Name].Elements(); have != p.Elements() {
@@ -119,11 +164,20 @@ func (n *Network) SetWeights(weights map[string]checkpoint.Tensor) error {
 		if err != nil {
 			return fmt.Errorf("weights %s: %w", p.Name, err)
 		}
-		if err := device.WriteFloats(n.parameters[p.Name], 0, values); err != nil {
+		if err := n.setParameter(p.Name, values); err != nil {
 			return fmt.Errorf("write %s: %w", p.Name, err)
 		}
 	}
 	return nil
+}
+
+// bindEvaluation is bind with the parameters that evaluations take.
+func (n *Network) bindEvaluation(p *device.Program, rows int) (map[string]device.Array, error) {
+	bindings, err := n.bind(p, rows)
+	for name := range n.averages {
+		bindings[name] = n.averages[name]
+	}
+	return bindings, err
 }
 
 // bind allocates what a program reads and writes for rows examples, and binds it together with parameters and gradients.
@@ -182,6 +236,15 @@ func shared(bindings map[string]device.Array, d device.Device, v *device.Value, 
 		count *= rows
 	}
 	return d.NewArray(v.DType, count)
+}
+
+// states are the names of the arrays that a row keeps from segment to segment.
+func (n *Network) states() []string {
+	var names []string
+	for _, s := range n.Model.States() {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 // puzzleDim is the width of the puzzle table, 0 if the model has none.

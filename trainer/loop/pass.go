@@ -18,8 +18,8 @@ type Pass struct {
 	Examples []int32
 	// Counts are the numbers of segments, ascending, after which answers are read off.
 	Counts []int
-	// ACT, if not 0, also reads an answer off where the network halts by itself: where q_halt is above q_continue, or after
-	// so many segments. Without Counts a row then makes room at once.
+	// ACT, if not 0, also reads an answer off where the network halts by itself: where its Q head says so, or after so many
+	// segments. Without Counts a row then makes room at once.
 	ACT int
 	// Enough is asked before examples are taken up. Once it says so, those in work are finished and no others begun; nil
 	// never does.
@@ -157,11 +157,11 @@ func (w *passage) segment(ctx context.Context) error {
 
 // read reads answers off where it is time to, and ends the work on examples that have had all their readings.
 func (w *passage) read() error {
-	begun := 0
+	begun, rule := 0, w.e.network.Model.Halting()
 	for i := range w.rows {
 		r := &w.rows[i]
 		r.segments++
-		halts := w.ACT > 0 && !r.halted && model.Halted(int32(r.segments), int32(w.ACT), w.q[2*i], w.q[2*i+1], 0)
+		halts := w.ACT > 0 && !r.halted && model.Halted(rule, int32(r.segments), int32(w.ACT), w.q[2*i], w.q[2*i+1], 0)
 		r.halted = r.halted || halts
 		if count := slices.Index(w.Counts, r.segments); halts || count >= 0 {
 			if err := w.readRow(i, count, halts); err != nil {
@@ -195,7 +195,7 @@ func (w *passage) readRow(i, count int, halts bool) error {
 
 // move copies all that the next segment of a row depends on to another row.
 func (e *Evaluator) move(from, to int) error {
-	for _, name := range [...]string{"tokens", "labels", "puzzle", "zH", "zL"} {
+	for _, name := range append([]string{"tokens", "labels", "puzzle"}, e.network.states()...) {
 		a, ok := e.arrays[name]
 		if !ok {
 			continue

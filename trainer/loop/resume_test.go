@@ -63,10 +63,14 @@ func (w *watcher) Close()           {}
 // trainUntil runs the job until it has ended, or is interrupted after the given step.
 func trainUntil(t *testing.T, store objectstore.Store, data [2]*dataset.Dataset, step int64) ([]string, error) {
 	t.Helper()
+	return trainJobUntil(t, tinyJob(t), store, data, step)
+}
+
+func trainJobUntil(t *testing.T, spec *v1alpha1.HRMTrainingJobSpec, store objectstore.Store, data [2]*dataset.Dataset, step int64) ([]string, error) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	w := &watcher{step: step, stop: stop}
-	spec := tinyJob(t)
 	err := Run(ctx, Options{
 		Spec: spec, Train: data[0], Test: data[1], Device: reference.New(), Store: store, Now: time.Now,
 		Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(spec.Checkpoint.KeepLast)}),

@@ -116,7 +116,7 @@ func (t *Trainer) replicas(ctx context.Context) error {
 	return nil
 }
 
-// fingerprint is a hash of all weights and moments.
+// fingerprint is a hash of all weights, their averages and moments.
 func (t *Trainer) fingerprint() ([]byte, error) {
 	sum := sha256.New()
 	add := func(_ string, a device.Array) error {
@@ -130,6 +130,11 @@ func (t *Trainer) fingerprint() ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(t.network.parameters)) {
 		if err := add(name, t.network.parameters[name]); err != nil {
 			return nil, fmt.Errorf("hash %s: %w", name, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.network.averages)) {
+		if err := add(name, t.network.averages[name]); err != nil {
+			return nil, fmt.Errorf("hash the average of %s: %w", name, err)
 		}
 	}
 	if err := t.adam.Each(add); err != nil {

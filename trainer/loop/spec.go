@@ -52,7 +52,7 @@ func hyperparameters(s *v1alpha1.HRMTrainingJobSpec, total int64) (Hyperparamete
 	t := &s.Training
 	h := Hyperparameters{
 		Batch: int(t.GlobalBatchSize), TotalSteps: total, MaxSegments: int(s.Model.ACT.MaxSteps),
-		FixedSegments: s.Model.ACT.Halting == v1alpha1.HaltingFixed, Seed: uint64(t.Seed),
+		Seed:                 uint64(t.Seed),
 		LearningRate:         d.parse("training.learningRate", t.LearningRate),
 		MinLearningRateRatio: d.parse("training.minLearningRateRatio", t.MinLearningRateRatio),
 		WeightDecay:          d.parse("training.weightDecay", t.WeightDecay),
@@ -61,6 +61,9 @@ func hyperparameters(s *v1alpha1.HRMTrainingJobSpec, total int64) (Hyperparamete
 		PuzzleLearningRate:   d.parse("training.embedding.learningRate", t.Embedding.LearningRate),
 		PuzzleWeightDecay:    d.parse("training.embedding.weightDecay", t.Embedding.WeightDecay),
 		Exploration:          d.parse("model.act.explorationProbability", s.Model.ACT.ExplorationProbability),
+	}
+	if t.EMADecay != "" {
+		h.EMADecay = d.parse("training.emaDecay", t.EMADecay)
 	}
 	if t.WarmupSteps != nil {
 		h.WarmupSteps = int64(*t.WarmupSteps)

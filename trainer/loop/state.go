@@ -17,9 +17,6 @@ import (
 // State is everything that the next step of a run depends on.
 type State = checkpoint.State
 
-// carried are the device arrays that stay from step to step.
-var carried = []string{"zH", "zL"}
-
 // export copies everything that the next step depends on out of the trainers of a group. All ranks must call it; rank 0
 // gets the state, the others an empty one.
 func (t *Trainer) export(ctx context.Context) (State, error) {
@@ -72,7 +69,7 @@ func (t *Trainer) exportCarry(ctx context.Context) (map[string]checkpoint.Tensor
 		"halted":  checkpoint.Int32Tensor(bits(c.halted), b),
 		"window":  bytesTensor(encodeSums(t.window.values())),
 	}
-	for _, name := range carried {
+	for _, name := range t.network.states() {
 		a := t.arrays[name]
 		raw, err := contents(a)
 		if err != nil {
@@ -134,7 +131,7 @@ func (t *Trainer) restoreCarry(list map[string]checkpoint.Tensor) error {
 	for i, h := range halted {
 		t.carry.halted[i] = h != 0
 	}
-	for _, name := range carried {
+	for _, name := range t.network.states() {
 		if err := t.restoreStates(name, list[name]); err != nil {
 			return err
 		}
@@ -148,7 +145,7 @@ func (t *Trainer) restoreCarry(list map[string]checkpoint.Tensor) error {
 	return t.writeCarry()
 }
 
-// restoreStates puts back this rank's rows of zH or zL. A device that computes in another precision rounds or widens them.
+// restoreStates puts back this rank's rows of a state. A device that computes in another precision rounds or widens them.
 func (t *Trainer) restoreStates(name string, tensor checkpoint.Tensor) error {
 	a := t.arrays[name]
 	row := a.Len() / t.rows()

@@ -48,7 +48,7 @@ func NewTracer(n *Network, seqLen int, o model.TraceOptions) (*Tracer, error) {
 	if t.program, err = n.Device.Compile(trace.Program); err != nil {
 		return nil, fmt.Errorf("compile for device %s: %w", n.Device.Name(), err)
 	}
-	if t.arrays, err = n.bind(trace.Program, 1); err != nil {
+	if t.arrays, err = n.bindEvaluation(trace.Program, 1); err != nil {
 		return nil, errors.Join(err, t.program.Close())
 	}
 	return t, nil
@@ -93,12 +93,15 @@ func (t *Tracer) read(segment int, show func(Moment) error) error {
 		}
 		moment := Moment{Segment: segment, Cycle: m.Cycle, Step: m.Step, Answer: argmax(logits, t.seqLen)}
 		moment.Confidence = confidences(logits, moment.Answer, t.network.Model.Spec.Loss)
-		for name, into := range map[string]*[]float32{m.ZL: &moment.ZL, m.ZH: &moment.ZH, m.QKV: &moment.QKV} {
-			if name == "" {
+		for _, part := range [...]struct {
+			name string
+			into *[]float32
+		}{{m.ZL, &moment.ZL}, {m.ZH, &moment.ZH}, {m.QKV, &moment.QKV}} {
+			if part.name == "" {
 				continue
 			}
-			if *into, err = device.ReadFloats(t.arrays[name], 0, t.arrays[name].Len()); err != nil {
-				return fmt.Errorf("read %s: %w", name, err)
+			if *part.into, err = device.ReadFloats(t.arrays[part.name], 0, t.arrays[part.name].Len()); err != nil {
+				return fmt.Errorf("read %s: %w", part.name, err)
 			}
 		}
 		if i == len(t.trace.Moments)-1 {
@@ -111,18 +114,19 @@ func (t *Tracer) read(segment int, show func(Moment) error) error {
 	return nil
 }
 
-// Initial returns the states [T,D] that every example begins with.
+// Initial returns the states [T,D] that every example begins with; of a model that has one state both are that one.
 func (t *Tracer) Initial() (zH, zL []float32, err error) {
-	positions := t.network.Model.Positions()
-	for name, into := range map[string]*[]float32{model.HInit: &zH, model.LInit: &zL} {
-		a := t.network.parameters[name]
+	m := t.network.Model
+	var states [][]float32
+	for _, s := range m.States() {
+		a := t.network.parameters[s.Init]
 		one, err := device.ReadFloats(a, 0, a.Len())
 		if err != nil {
-			return nil, nil, fmt.Errorf("read %s: %w", name, err)
+			return nil, nil, fmt.Errorf("read %s: %w", s.Init, err)
 		}
-		*into = slices.Repeat(one, positions)
+		states = append(states, slices.Repeat(one, m.Positions()))
 	}
-	return zH, zL, nil
+	return states[0], states[len(states)-1], nil
 }
 
 // confidences are the probabilities [S] of an answer's tokens by logits [S,V]: softmax, or stablemax as the loss has it.

@@ -15,12 +15,13 @@ type Hyperparameters struct {
 	Batch      int
 	TotalSteps int64
 
-	LearningRate, MinLearningRateRatio    float64
-	WarmupSteps                           int64
-	WeightDecay, Beta1, Beta2             float64
+	LearningRate, MinLearningRateRatio float64
+	WarmupSteps                        int64
+	WeightDecay, Beta1, Beta2          float64
+	// EMADecay is that of the averages of the weights; 0 has none.
+	EMADecay                              float64
 	PuzzleLearningRate, PuzzleWeightDecay float64
 	MaxSegments                           int
-	FixedSegments                         bool
 	Exploration                           float64
 	Seed                                  uint64
 }
@@ -32,8 +33,8 @@ func (e *NotFiniteError) Error() string {
 	return fmt.Sprintf("the loss of step %d is not a finite number; the last checkpoint is from before it, and going on from there comes to the same: lower spec.training.learningRate or lengthen spec.training.warmupSteps", e.Step)
 }
 
-// carry is what stays with a row from segment to segment, for all rows of the global batch; the states zH and zL stay on
-// the device of the process that has the row.
+// carry is what stays with a row from segment to segment, for all rows of the global batch; the states stay on the
+// device of the process that has the row.
 type carry struct {
 	tokens, labels, puzzles []int32
 	steps                   []int32
@@ -42,7 +43,7 @@ type carry struct {
 
 // Trainer is the state of a training run between two steps.
 //
-// In a group, every rank holds the same Trainer but for the device arrays zH and zL, which hold the rows [from, to) of
+// In a group, every rank holds the same Trainer but for the device arrays of the states, which hold the rows [from, to) of
 // the global batch that the rank computes. What else a step needs of the other rows (their losses, their q, their
 // gradients) is gathered in the order of the rows, so that every rank takes every decision for itself and comes to the
 // same one, and a row's course does not depend on how many ranks there are.
@@ -95,16 +96,21 @@ func newTrainer(n *Network, source Source, seqLen int, h Hyperparameters, group 
 	if t.arrays, err = n.bind(n.Model.Train, t.rows()); err != nil {
 		return nil, err
 	}
+	if h.EMADecay > 0 {
+		if err := n.average(); err != nil {
+			return nil, err
+		}
+	}
 	var dense []optim.Parameter
 	for _, p := range n.trainable() {
 		gradient, ok := n.gradients["grad/"+p.Name]
 		if !ok {
 			return nil, fmt.Errorf("the training program computes no gradient of %s", p.Name)
 		}
-		dense = append(dense, optim.Parameter{Name: p.Name, Value: n.parameters[p.Name], Gradient: gradient})
+		dense = append(dense, optim.Parameter{Name: p.Name, Value: n.parameters[p.Name], Gradient: gradient, Average: n.averages[p.Name]})
 		t.gradients = append(t.gradients, gradient)
 	}
-	t.adam, err = optim.NewDeviceAdamATan2(n.Device, dense, optim.Hyperparameters{WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2})
+	t.adam, err = optim.NewDeviceAdamATan2(n.Device, dense, optim.Hyperparameters{WeightDecay: h.WeightDecay, Beta1: h.Beta1, Beta2: h.Beta2, EMADecay: h.EMADecay})
 	if err != nil {
 		return nil, err
 	}
@@ -259,13 +265,10 @@ func (t *Trainer) load() error {
 
 // halt decides which rows are done with their example, in the step that is being counted.
 func (t *Trainer) halt(o *Outcome) {
-	segments := int32(t.hyper.MaxSegments)
+	segments, rule := int32(t.hyper.MaxSegments), t.network.Model.Halting()
 	for i := range t.carry.halted {
-		minimum := segments
-		if !t.hyper.FixedSegments {
-			minimum = model.ExplorationMinimum(t.hyper.Seed, t.step, i, segments, t.hyper.Exploration)
-		}
-		t.carry.halted[i] = model.Halted(t.carry.steps[i], segments, o.QHalt[i], o.QContinue[i], minimum)
+		minimum := model.ExplorationMinimum(t.hyper.Seed, t.step, i, segments, t.hyper.Exploration)
+		t.carry.halted[i] = model.Halted(rule, t.carry.steps[i], segments, o.QHalt[i], o.QContinue[i], minimum)
 	}
 }
 

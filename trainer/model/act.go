@@ -1,14 +1,40 @@
 package model
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/trainer/device"
+)
+
+// haltingRules say what a job's act.halting means: by which rule rows halt, and whether q_continue learns from a target that
+// costs another segment.
+var haltingRules = map[v1alpha1.Halting]struct {
+	rule   device.Halting
+	target bool
+}{
+	"":                          {device.HaltAboveContinue, true},
+	v1alpha1.HaltingQLearning:   {device.HaltAboveContinue, true},
+	v1alpha1.HaltingQDifference: {device.HaltAboveContinue, false},
+	v1alpha1.HaltingQHalt:       {device.HaltAboveZero, false},
+	v1alpha1.HaltingFixed:       {device.HaltAtLast, false},
+}
+
+// Halting returns the rule by which training is done with a row's example.
+func (m *Model) Halting() device.Halting { return haltingRules[m.Spec.ACT.Halting].rule }
 
 // Halted says whether a row is done with its example after steps segments: at the latest after maxSteps, earlier if
-// halting promises more than going on, but not before minimum (paper, section "Adaptive computation time").
-func Halted(steps, maxSteps int32, qHalt, qContinue float32, minimum int32) bool {
+// the rule says so of what the Q head says, but not before minimum (paper, section "Adaptive computation time").
+func Halted(rule device.Halting, steps, maxSteps int32, qHalt, qContinue float32, minimum int32) bool {
 	if maxSteps <= 1 {
 		return true
 	}
-	return (steps >= maxSteps || qHalt > qContinue) && steps >= minimum
+	return (steps >= maxSteps || HaltsEarly(rule, qHalt, qContinue)) && steps >= minimum
+}
+
+// HaltsEarly says whether the rule has a row halt by what the Q head says, and not only because there are no more segments.
+func HaltsEarly(rule device.Halting, qHalt, qContinue float32) bool {
+	return rule == device.HaltAboveContinue && qHalt > qContinue || rule == device.HaltAboveZero && qHalt > 0
 }
 
 // ExplorationMinimum returns the least number of segments that a row of the global batch is to have, as drawn in a step: with

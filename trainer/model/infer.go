@@ -18,9 +18,10 @@ const publishedExpansion = 4
 const maxExpansion = 16
 
 // Infer derives a model's sizes from the shapes of its tensors, which have the names of [Parameter]. What no tensor shows
-// (heads, cycles, loss, ACT) stays as spec has it; where spec says something else than the tensors, that is an error, and
-// so is a tensor that is missing, or that such a model does not have. The length of the examples shows only in learned
-// positions: with others Shape.SeqLen is 0.
+// (heads, cycles, loss, ACT, how often a shared layer is passed) stays as spec has it; where spec says something else than the tensors, that is an error, and
+// so is a tensor that is missing, or that such a model does not have. An HRM with one level has the tensors of a Transformer,
+// and is taken for one unless spec says otherwise. The length of the examples shows only in learned positions, and where an MLP
+// mixes positions: with others Shape.SeqLen is 0.
 func Infer(tensors map[string][]int, spec v1alpha1.ModelSpec) (v1alpha1.ModelSpec, Shape, error) {
 	i := inference{tensors: tensors, spec: spec}
 	shape := i.sizes()
@@ -47,7 +48,7 @@ func (i *inference) fail(format string, args ...any) {
 func (i *inference) matrix(name string) (rows, columns int) {
 	s, ok := i.tensors[name]
 	if !ok {
-		i.fail("tensor %s is missing: these are not the weights of an HRM", name)
+		i.fail("tensor %s is missing: these are not the weights of a model that is known here", name)
 		return 0, 0
 	}
 	if len(s) != 2 || s[0] < 1 || s[1] < 1 {
@@ -66,54 +67,131 @@ func settle[T comparable](i *inference, field *T, name string, found T) {
 	*field = found
 }
 
+// settleOption is settle for an option that is unset where it has its default.
+func settleOption[T ~string](i *inference, field *T, name string, usual, found T) {
+	if *field != "" && *field != found {
+		i.fail("model.%s is %v, but the tensors are those of %v", name, *field, found)
+	}
+	if found != usual {
+		*field = found
+	}
+}
+
 func (i *inference) sizes() Shape {
 	s := &i.spec
-	settle(i, &s.Architecture, "architecture", v1alpha1.ArchitectureHRM)
 	vocabulary, hidden := i.matrix("embed_tokens.embedding_weight")
-	settle(i, &s.HiddenSize, "hiddenSize", int32(hidden))
-	settle(i, &s.HLayers, "hLayers", i.layers("H"))
-	settle(i, &s.LLayers, "lLayers", i.layers("L"))
-	rows, _ := i.matrix("H_level.layers.0.mlp.gate_up_proj.weight")
 	if i.err != nil {
 		return Shape{}
 	}
-	settle(i, &s.Expansion, "expansion", i.expansion(hidden, rows))
+	module := i.modules()
+	settle(i, &s.HiddenSize, "hiddenSize", int32(hidden))
+	rows, _ := i.matrix(layerOf(module, 0) + "mlp.gate_up_proj.weight")
+	if i.err != nil {
+		return Shape{}
+	}
+	settle(i, &s.Expansion, "expansion", i.expansion(hidden, rows, layerOf(module, 0)))
+	if i.has(module + "gate.state.weight") {
+		settleOption(i, &s.Combination, "combination", v1alpha1.CombinationAdd, v1alpha1.CombinationGated)
+	}
 	shape := Shape{VocabSize: vocabulary}
 	width := 0
-	if _, ok := i.tensors[PuzzleTable]; ok {
+	if i.has(PuzzleTable) {
 		shape.NumPuzzleIdentifiers, width = i.matrix(PuzzleTable)
 	}
 	i.puzzles(int32(width))
-	encoding := v1alpha1.PositionEncodingRoPE
-	if _, ok := i.tensors[positionTable]; ok {
-		encoding = v1alpha1.PositionEncodingLearned
-		positions, _ := i.matrix(positionTable)
-		shape.SeqLen = positions - (&Model{Spec: *s}).Prefix()
-		if shape.SeqLen < 1 {
-			i.fail("tensor %s has %d positions, which is not more than those of the puzzle embedding", positionTable, positions)
-		}
-	}
-	settle(i, &s.PositionEncoding, "positionEncoding", encoding)
+	i.positions(&shape, module)
 	return shape
 }
 
-// layers counts the blocks of a module.
+// positions finds what knows of positions, and how many there are if that shows it.
+func (i *inference) positions(shape *Shape, module string) {
+	s, prefix := &i.spec, i.spec.PuzzlePositions()
+	count := func(name string, positions int) {
+		shape.SeqLen = positions - prefix
+		if shape.SeqLen < 1 {
+			i.fail("tensor %s has %d positions, which is not more than the %d of the puzzle embedding", name, positions, prefix)
+		}
+	}
+	if i.has(positionTable) {
+		settle(i, &s.PositionEncoding, "positionEncoding", v1alpha1.PositionEncodingLearned)
+		positions, _ := i.matrix(positionTable)
+		count(positionTable, positions)
+	} else if s.PositionEncoding != v1alpha1.PositionEncodingNone {
+		settle(i, &s.PositionEncoding, "positionEncoding", v1alpha1.PositionEncodingRoPE)
+	}
+	name := layerOf(module, 0) + "mlp_t.gate_up_proj.weight"
+	if !i.has(name) {
+		settleOption(i, &s.Mixing, "mixing", v1alpha1.MixingAttention, v1alpha1.MixingAttention)
+		return
+	}
+	settleOption(i, &s.Mixing, "mixing", v1alpha1.MixingAttention, v1alpha1.MixingMLP)
+	_, positions := i.matrix(name)
+	count(name, positions)
+}
+
+func (i *inference) has(name string) bool {
+	_, ok := i.tensors[name]
+	return ok
+}
+
+// modules finds the architecture by its modules, counts their layers, and names one of them.
+func (i *inference) modules() string {
+	s := &i.spec
+	high, low := i.layers(highLevel), i.layers(lowLevel)
+	switch {
+	case i.layers(sharedLevel) > 0:
+		settle(i, &s.Architecture, "architecture", v1alpha1.ArchitectureUniversalTransformer)
+		i.shared()
+		return sharedLevel
+	case high > 0 && low > 0:
+		settle(i, &s.Architecture, "architecture", v1alpha1.ArchitectureHRM)
+		settle(i, &s.HLayers, "hLayers", high)
+		settle(i, &s.LLayers, "lLayers", low)
+	case high > 0 && s.Architecture == v1alpha1.ArchitectureHRM:
+		settle(i, &s.Levels, "levels", 1)
+		settle(i, &s.HLayers, "hLayers", high)
+	case high > 0:
+		settle(i, &s.Architecture, "architecture", v1alpha1.ArchitectureTransformer)
+		settle(i, &s.Layers, "layers", high)
+	case low > 0:
+		settle(i, &s.Architecture, "architecture", v1alpha1.ArchitectureTRM)
+		settle(i, &s.Layers, "layers", low)
+		return lowLevel
+	default:
+		i.fail("there is neither an H_level.layers.0 nor an L_level.layers.0: these are weights of another architecture")
+	}
+	return highLevel
+}
+
+// layers counts the layers of a module that have a feed-forward part.
 func (i *inference) layers(module string) int32 {
 	n := int32(0)
-	for {
-		if _, ok := i.tensors[fmt.Sprintf("%s_level.layers.%d.mlp.down_proj.weight", module, n)]; !ok {
-			break
-		}
+	for i.has(layerOf(module, n) + "mlp.down_proj.weight") {
 		n++
-	}
-	if n == 0 {
-		i.fail("there is no %s_level.layers.0: these are weights of another architecture; HRM has an H_level and an L_level", module)
 	}
 	return n
 }
 
+// shared finds what the layers of a UniversalTransformer share, and how many there are if they do not share all.
+func (i *inference) shared() {
+	s, own := &i.spec, i.layers(sharedLevel)
+	mixed := int32(0)
+	for i.has(layerOf(sharedLevel, mixed)+"self_attn.o_proj.weight") || i.has(layerOf(sharedLevel, mixed)+"mlp_t.down_proj.weight") {
+		mixed++
+	}
+	switch {
+	case own > 1:
+		settleOption(i, &s.Sharing, "sharing", v1alpha1.SharingAll, v1alpha1.SharingAttention)
+	case mixed > 1:
+		settleOption(i, &s.Sharing, "sharing", v1alpha1.SharingAll, v1alpha1.SharingFeedForward)
+	default:
+		return
+	}
+	settle(i, &s.Layers, "layers", max(own, mixed))
+}
+
 // expansion finds one that gives the width of gate and up projection together.
-func (i *inference) expansion(hidden, rows int) int32 {
+func (i *inference) expansion(hidden, rows int, layer string) int32 {
 	candidates := []int32{cmp.Or(i.spec.Expansion, publishedExpansion)}
 	for e := int32(1); e <= maxExpansion; e++ {
 		candidates = append(candidates, e)
@@ -123,7 +201,7 @@ func (i *inference) expansion(hidden, rows int) int32 {
 			return e
 		}
 	}
-	i.fail("H_level.layers.0.mlp.gate_up_proj.weight has %d rows, which no expansion from 1 to %d gives", rows, maxExpansion)
+	i.fail("%smlp.gate_up_proj.weight has %d rows, which no expansion from 1 to %d gives", layer, rows, maxExpansion)
 	return 0
 }
 
@@ -143,7 +221,9 @@ func (i *inference) puzzles(width int32) {
 func (i *inference) compare(shape Shape) error {
 	var missing, misshapen []string
 	unknown := maps.Clone(i.tensors)
-	for _, p := range hrmParameters(&Model{Spec: i.spec, Shape: shape}) {
+	spec := i.spec
+	spec.Layers = max(spec.Layers, 1) // a shared layer does not show how often it is passed
+	for _, p := range parameters(&Model{Spec: spec, Shape: shape}) {
 		have, ok := i.tensors[p.Name]
 		delete(unknown, p.Name)
 		switch {
@@ -156,7 +236,7 @@ func (i *inference) compare(shape Shape) error {
 	return errors.Join(
 		listed("tensors are missing", missing),
 		listed("tensors have another shape", misshapen),
-		listed("tensors belong to no HRM of these sizes", slices.Sorted(maps.Keys(unknown))),
+		listed(fmt.Sprintf("tensors belong to no %s of these sizes", i.spec.Architecture), slices.Sorted(maps.Keys(unknown))),
 	)
 }
 

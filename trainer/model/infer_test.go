@@ -12,7 +12,7 @@ import (
 // shapesOf are the shapes of a model's parameters.
 func shapesOf(spec v1alpha1.ModelSpec, shape Shape) map[string][]int {
 	shapes := map[string][]int{}
-	for _, p := range hrmParameters(&Model{Spec: spec, Shape: shape}) {
+	for _, p := range parameters(&Model{Spec: spec, Shape: shape}) {
 		shapes[p.Name] = p.Shape
 	}
 	return shapes
@@ -23,8 +23,18 @@ func TestInfer_findsTheSizesInTheTensors(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			spec := tiny(v.change)
 			unknown := spec
-			unknown.Architecture, unknown.HiddenSize, unknown.HLayers, unknown.LLayers = "", 0, 0, 0
-			unknown.PositionEncoding, unknown.PuzzleEmbeddingSize = "", nil
+			unknown.HiddenSize, unknown.HLayers, unknown.LLayers, unknown.Levels = 0, 0, 0, 0
+			unknown.PuzzleEmbeddingSize, unknown.Mixing, unknown.Combination = nil, "", ""
+			if spec.PositionEncoding != v1alpha1.PositionEncodingNone {
+				unknown.PositionEncoding = ""
+			}
+			// What shares all its layers does not show how many there are, and a single level looks like a Transformer.
+			if spec.Architecture != v1alpha1.ArchitectureUniversalTransformer || spec.Sharing != "" {
+				unknown.Layers, unknown.Sharing = 0, ""
+			}
+			if spec.Levels != 1 {
+				unknown.Architecture = ""
+			}
 			got, shape, err := Infer(shapesOf(spec, tinyShape), unknown)
 			if err != nil {
 				t.Fatal(err)
@@ -33,7 +43,7 @@ func TestInfer_findsTheSizesInTheTensors(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			want := tinyShape
-			if spec.PositionEncoding != v1alpha1.PositionEncodingLearned {
+			if spec.PositionEncoding != v1alpha1.PositionEncodingLearned && spec.Mixing != v1alpha1.MixingMLP {
 				want.SeqLen = 0
 			}
 			if spec.PuzzleEmbedding() == 0 {
@@ -64,8 +74,12 @@ func TestInfer_refusesOtherModels(t *testing.T) {
 		change func(shapes map[string][]int, known *v1alpha1.ModelSpec)
 		want   string
 	}{
-		"nothing":                  {func(s map[string][]int, _ *v1alpha1.ModelSpec) { clear(s) }, "embed_tokens.embedding_weight is missing"},
-		"no high-level module":     {func(s map[string][]int, _ *v1alpha1.ModelSpec) { drop(s, "H_level") }, "another architecture"},
+		"nothing":   {func(s map[string][]int, _ *v1alpha1.ModelSpec) { clear(s) }, "embed_tokens.embedding_weight is missing"},
+		"no module": {func(s map[string][]int, _ *v1alpha1.ModelSpec) { drop(s, "_level") }, "another architecture"},
+		"no high-level module of an HRM": {func(s map[string][]int, k *v1alpha1.ModelSpec) {
+			drop(s, "H_level")
+			k.Architecture = v1alpha1.ArchitectureHRM
+		}, "model.architecture is HRM, but the tensors are those of TRM"},
 		"a missing tensor":         {func(s map[string][]int, _ *v1alpha1.ModelSpec) { delete(s, "q_head.bias") }, "missing: q_head.bias"},
 		"a layer without its end":  {func(s map[string][]int, _ *v1alpha1.ModelSpec) { delete(s, "L_level.layers.1.mlp.down_proj.weight") }, "belong to no HRM of these sizes: L_level.layers.1"},
 		"a tensor that is unknown": {func(s map[string][]int, _ *v1alpha1.ModelSpec) { s["lm_head.bias"] = []int{4} }, "belong to no HRM of these sizes: lm_head.bias"},

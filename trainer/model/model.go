@@ -50,12 +50,16 @@ func (p Parameter) Elements() int {
 	return n
 }
 
+// State is what a model carries from segment to segment, [T,D] per row: Name is the input of its programs, Name+".next" the
+// output, Init the parameter that a row begins with at every position.
+type State struct{ Name, Init string }
+
 // Model is an architecture of given sizes, as programs.
 //
-// Inputs per row: "tokens" [S], "labels" [S], "halted", "last" Int32; "puzzle" [dim] float32 if there is a prefix; "zH",
-// "zL" [T,D]. Parameters are bound by name. Train delivers "zH.next", "zL.next", "logits" [S,V], "q" [2], "q.target" (if
-// act.maxSteps > 1), "loss.lm", "loss.q" [2], "stats" [2], "grad/puzzle" [dim] and a gradient "grad/<name>" per trainable
-// parameter; Eval delivers "zH.next", "zL.next", "logits", "q", "loss.lm" and "stats".
+// Inputs per row: "tokens" [S], "labels" [S], "halted", "last" Int32; "puzzle" [dim] float32 if there is a prefix; the states
+// [T,D]. Parameters are bound by name. Train delivers the states' ".next", "logits" [S,V], "q" [2], "q.target" (if q_continue
+// learns, and act.maxSteps > 1), "loss.lm", "loss.q" [2], "stats" [2], "grad/puzzle" [dim] and a gradient "grad/<name>" per
+// trainable parameter; Eval delivers the states' ".next", "logits", "q", "loss.lm" and "stats".
 type Model struct {
 	Spec       v1alpha1.ModelSpec
 	Shape      Shape
@@ -65,17 +69,9 @@ type Model struct {
 	Eval       *device.Program
 }
 
-// architecture is a constructor of an architecture's parameters and programs.
-type architecture func(*Model, int) error
-
-var architectures = map[v1alpha1.Architecture]architecture{
-	v1alpha1.ArchitectureHRM: buildHRM,
-}
-
 // Build returns the model that the spec asks for. The gradient is that of the loss divided by globalBatch.
 func Build(spec v1alpha1.ModelSpec, shape Shape, precision v1alpha1.Precision, globalBatch int) (*Model, error) {
-	build, ok := architectures[spec.Architecture]
-	if !ok {
+	if _, ok := architectures[spec.Architecture]; !ok {
 		return nil, fmt.Errorf("architecture %q does not exist; these do: %v", spec.Architecture, architectureNames())
 	}
 	if shape.SeqLen < 1 || shape.VocabSize < 2 || globalBatch < 1 {
@@ -85,7 +81,12 @@ func Build(spec v1alpha1.ModelSpec, shape Shape, precision v1alpha1.Precision, g
 	if precision == v1alpha1.PrecisionFloat32 {
 		m.Activation = device.Float32
 	}
-	if err := build(m, globalBatch); err != nil {
+	m.Parameters = parameters(m)
+	var err error
+	if m.Train, err = trainProgram(m, globalBatch); err != nil {
+		return nil, fmt.Errorf("build %s: %w", spec.Architecture, err)
+	}
+	if m.Eval, err = evalProgram(m); err != nil {
 		return nil, fmt.Errorf("build %s: %w", spec.Architecture, err)
 	}
 	return m, nil
@@ -100,11 +101,11 @@ func architectureNames() []string {
 	return names
 }
 
+// States returns what the model carries from segment to segment.
+func (m *Model) States() []State { return architectures[m.Spec.Architecture].states(&m.Spec) }
+
 // Prefix returns the number of positions that the puzzle's embedding takes before the tokens.
-func (m *Model) Prefix() int {
-	hidden := int(m.Spec.HiddenSize)
-	return (m.Spec.PuzzleEmbedding() + hidden - 1) / hidden
-}
+func (m *Model) Prefix() int { return m.Spec.PuzzlePositions() }
 
 // Positions returns T: prefix and tokens.
 func (m *Model) Positions() int { return m.Prefix() + m.Shape.SeqLen }

@@ -3,16 +3,16 @@ package model
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 
-	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/graph"
 )
 
 // Trace is a program that runs a segment as evaluation does and also delivers what the network would answer on the way.
-// Its inputs are those of Model.Eval; its outputs "zH.next", "zL.next", "q" [2], and of each moment logits [S,V] and what
+// Its inputs are those of Model.Eval; its outputs the states' ".next", "q" [2], and of each moment logits [S,V] and what
 // TraceOptions ask for.
 type Trace struct {
 	Program *device.Program
@@ -22,7 +22,7 @@ type Trace struct {
 
 // TraceOptions say what a trace delivers besides answers.
 type TraceOptions struct {
-	// States are those of both modules after every update.
+	// States are those of all modules after every update.
 	States bool
 	// Attention, if not nil, is the layer whose queries, keys and values are delivered whenever its module has its turn.
 	Attention *AttentionLayer
@@ -30,7 +30,7 @@ type TraceOptions struct {
 
 // AttentionLayer names a layer of a module.
 type AttentionLayer struct {
-	// Module is "H" or "L".
+	// Module is "H" or "L"; a Transformer's only one is "H", TRM's "L".
 	Module string
 	// Layer counts from 1.
 	Layer int
@@ -40,83 +40,91 @@ type AttentionLayer struct {
 var ErrNoLayer = errors.New("unknown layer")
 
 // Moment is a place in a segment: the low-level step of the high-level cycle after which an answer is read off, both
-// counted from 1.
+// counted from 1. A Transformer has one cycle, whose steps are its layers.
 type Moment struct {
 	// Output is the name of its logits.
 	Output      string
 	Cycle, Step int
 	// ZL and ZH name the states [T,D] after it, where they are delivered. ZH changes only with the last step of a cycle and is
-	// empty after the others.
+	// empty after the others; of a model that has one state both are that one.
 	ZL, ZH string
 	// QKV names the queries, keys and values [T,3D] of the layer that is asked for, empty where its module had no turn.
 	QKV string
 }
 
-// tracers build the trace of an architecture.
-var tracers = map[v1alpha1.Architecture]func(*Model, TraceOptions) (*Trace, error){
-	v1alpha1.ArchitectureHRM: hrmTrace,
-}
-
 // BuildTrace builds the trace of a model.
 func BuildTrace(m *Model, o TraceOptions) (*Trace, error) {
-	build, ok := tracers[m.Spec.Architecture]
-	if !ok {
-		return nil, fmt.Errorf("architecture %s has no intermediate answers to show", m.Spec.Architecture)
+	if _, ok := architectures[m.Spec.Architecture]; !ok {
+		return nil, fmt.Errorf("architecture %q has no intermediate answers to show", m.Spec.Architecture)
 	}
-	if a := o.Attention; a != nil {
-		if layers := map[string]int32{"H": m.Spec.HLayers, "L": m.Spec.LLayers}[a.Module]; a.Layer < 1 || a.Layer > int(layers) {
-			return nil, fmt.Errorf("%w: the model has no layer %s%d: the H module has %d layers, the L module %d", ErrNoLayer, a.Module, a.Layer, m.Spec.HLayers, m.Spec.LLayers)
-		}
-	}
-	t, err := build(m, o)
+	at, err := layerAsked(m, o.Attention)
 	if err != nil {
+		return nil, err
+	}
+	n := newNetwork(m, 1)
+	b := tracing{network: n, options: o, layer: at}
+	var readings []reading
+	z, e, _ := n.begin()
+	z = n.architecture.segment(n, z, e, func(r reading) { readings = append(readings, r) })
+	for i, r := range readings {
+		b.add(r, i == len(readings)-1)
+	}
+	b.results = append(append(b.results, stateResults(m.States(), z)...), graph.Result{Name: "q", Node: n.qHead(z[0])})
+	t := &Trace{Moments: b.moments}
+	if t.Program, err = n.Compile("trace", m.Activation, b.results); err != nil {
 		return nil, fmt.Errorf("build the trace of %s: %w", m.Spec.Architecture, err)
 	}
 	return t, nil
 }
 
-// hrmTrace reads an answer off after every low-level step, as if the high-level module had its turn then:
-// lm_head(f_H(zH, zL)) (paper, section "Visualization of intermediate timesteps"). After the last step of a cycle it has.
-func hrmTrace(m *Model, o TraceOptions) (*Trace, error) {
-	h := newHRM(m, 1)
-	zH, zL, e, _ := h.begin()
-	t := &Trace{}
-	var results []graph.Result
-	deliver := func(name string, node *gorgonia.Node) string {
-		results = append(results, graph.Result{Name: name, Node: node})
-		return name
+// layerAsked is where the weights of a layer are; empty if none is asked for.
+func layerAsked(m *Model, a *AttentionLayer) (string, error) {
+	if a == nil {
+		return "", nil
 	}
-	for cycle := range int(m.Spec.HCycles) {
-		for step := range int(m.Spec.LCycles) {
-			at := fmt.Sprintf("%d.%d", cycle+1, step+1)
-			endOfCycle := step == int(m.Spec.LCycles)-1
-			end := endOfCycle && cycle == int(m.Spec.HCycles)-1
-			zL = h.fL(zL, zH, e)
-			next := h.fH(zH, zL)
-			moment := Moment{Output: deliver("logits."+at, h.decode(next)), Cycle: cycle + 1, Step: step + 1}
-			if endOfCycle {
-				zH = next
-			}
-			if o.States && !end {
-				moment.ZL = deliver("zL."+at, zL)
-				if endOfCycle {
-					moment.ZH = deliver("zH."+at, zH)
-				}
-			}
-			if a := o.Attention; a != nil && (a.Module == "L" || endOfCycle) {
-				moment.QKV = deliver("qkv."+at, h.qkv[fmt.Sprintf("%s_level.layers.%d.", a.Module, a.Layer-1)])
-			}
-			t.Moments = append(t.Moments, moment)
+	at := layerOf(map[string]string{"H": highLevel, "L": lowLevel}[a.Module], int32(a.Layer)-1)
+	has := func(p Parameter) bool { return p.Name == at+"self_attn.qkv_proj.weight" }
+	if !slices.ContainsFunc(m.Parameters, has) {
+		return "", fmt.Errorf("%w: the model has no layer %s%d with attention", ErrNoLayer, a.Module, a.Layer)
+	}
+	return at, nil
+}
+
+// tracing collects what a trace delivers.
+type tracing struct {
+	network *network
+	options TraceOptions
+	// layer is whose attention is asked for, qkv those of its last turn.
+	layer   string
+	qkv     *gorgonia.Node
+	results []graph.Result
+	moments []Moment
+}
+
+func (b *tracing) deliver(name string, node *gorgonia.Node) string {
+	b.results = append(b.results, graph.Result{Name: name, Node: node})
+	return name
+}
+
+// add delivers what is asked for of a moment. The states of the last one are delivered as the segment's.
+func (b *tracing) add(r reading, last bool) {
+	at := fmt.Sprintf("%d.%d", r.cycle, r.step)
+	moment := Moment{Output: b.deliver("logits."+at, b.network.decode(r.answer)), Cycle: r.cycle, Step: r.step}
+	state := func(i int, name string) string {
+		if last {
+			return name + ".next"
 		}
+		return b.deliver(name+"."+at, r.z[i])
 	}
-	deliver("zH.next", zH)
-	deliver("zL.next", zL)
-	deliver("q", h.qHead(zH))
-	if o.States {
-		last := &t.Moments[len(t.Moments)-1]
-		last.ZH, last.ZL = "zH.next", "zL.next"
+	if b.options.States && r.whole {
+		moment.ZH = state(0, "zH")
+		moment.ZL = moment.ZH
 	}
-	var err error
-	t.Program, err = h.Compile("trace", m.Activation, results)
-	return t, err
+	if b.options.States && len(r.z) > 1 {
+		moment.ZL = state(1, "zL")
+	}
+	if qkv := r.qkv[b.layer]; qkv != nil && qkv != b.qkv && (r.whole || b.options.Attention.Module == "L") {
+		moment.QKV, b.qkv = b.deliver("qkv."+at, qkv), qkv
+	}
+	b.moments = append(b.moments, moment)
 }

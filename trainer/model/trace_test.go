@@ -8,7 +8,7 @@ import (
 )
 
 // The last answer of a trace, its states and its q are those of an evaluation's segment, and there is an answer after
-// every low-level step.
+// every low-level step, and after every layer where there are no levels.
 func TestTrace_endsWhereTheSegmentEnds(t *testing.T) {
 	const rows = 2
 	for _, v := range variants {
@@ -34,11 +34,22 @@ func TestTrace_endsWhereTheSegmentEnds(t *testing.T) {
 			for _, moment := range trace.Moments {
 				moments = append(moments, [2]int{moment.Cycle, moment.Step})
 			}
-			if !slices.Equal(moments, [][2]int{{1, 1}, {1, 2}, {2, 1}, {2, 2}}) {
-				t.Errorf("moments %v", moments)
+			order := [][2]int{{1, 1}, {1, 2}, {1, 3}}
+			switch {
+			case m.Spec.TwoLevels():
+				order = [][2]int{{1, 1}, {1, 2}, {2, 1}, {2, 2}}
+			case m.Spec.Levels == 1:
+				order = [][2]int{{1, 1}, {2, 1}, {3, 1}}
+			}
+			if !slices.Equal(moments, order) {
+				t.Errorf("moments %v, want %v", moments, order)
 			}
 			last := trace.Moments[len(trace.Moments)-1].Output
-			for output, of := range map[string]string{last: "logits", "zH.next": "zH.next", "zL.next": "zL.next", "q": "q"} {
+			outputs := map[string]string{last: "logits", "q": "q"}
+			for _, s := range m.States() {
+				outputs[s.Name+".next"] = s.Name + ".next"
+			}
+			for output, of := range outputs {
 				if !slices.Equal(all(t, got[output]), all(t, want[of])) {
 					t.Errorf("%s of the trace is not %s of the segment", output, of)
 				}

@@ -9,13 +9,14 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 )
 
-// Hyperparameters are the constants of AdamATan2.
-type Hyperparameters struct{ WeightDecay, Beta1, Beta2 float64 }
+// Hyperparameters are the constants of AdamATan2. EMADecay is that of the averages of parameters that have one.
+type Hyperparameters struct{ WeightDecay, Beta1, Beta2, EMADecay float64 }
 
-// Parameter is one dense parameter with its gradient, both float32 arrays of one length on the device.
+// Parameter is one dense parameter with its gradient, both float32 arrays of one length on the device. Average is the moving
+// average of its values, which is somebody else's; nil is none.
 type Parameter struct {
-	Name            string
-	Value, Gradient device.Array
+	Name                     string
+	Value, Gradient, Average device.Array
 }
 
 // DeviceAdamATan2 updates parameters where they live. It owns their moments and counts steps.
@@ -45,7 +46,7 @@ func NewDeviceAdamATan2(d device.Device, parameters []Parameter, h Hyperparamete
 			return nil, fmt.Errorf("adam-atan2: moments of %s: %w", p.Name, err)
 		}
 		o.names = append(o.names, p.Name)
-		o.parameters = append(o.parameters, device.Dense{Value: p.Value, Gradient: p.Gradient, M: m, V: v})
+		o.parameters = append(o.parameters, device.Dense{Value: p.Value, Gradient: p.Gradient, M: m, V: v, Average: p.Average})
 	}
 	return o, nil
 }
@@ -59,7 +60,7 @@ func (o *DeviceAdamATan2) Step(learningRate float64) error {
 func (o *DeviceAdamATan2) Next(learningRate float64) device.AdamATan2Step {
 	o.step++
 	return device.AdamATan2Step{
-		LearningRate: learningRate, WeightDecay: o.hyper.WeightDecay, Beta1: o.hyper.Beta1, Beta2: o.hyper.Beta2, Step: o.step,
+		LearningRate: learningRate, WeightDecay: o.hyper.WeightDecay, Beta1: o.hyper.Beta1, Beta2: o.hyper.Beta2, EMADecay: o.hyper.EMADecay, Step: o.step,
 	}
 }
 
@@ -67,19 +68,25 @@ func (o *DeviceAdamATan2) Next(learningRate float64) device.AdamATan2Step {
 func (o *DeviceAdamATan2) Dense() []device.Dense { return o.parameters }
 
 // AdamATan2State is everything that a checkpoint keeps of the optimizer. Moments are keyed by "m." or "v." and the
-// parameter's name.
+// parameter's name. Of parameters that are averaged they also have the value itself, as "w.": weights are the averages.
 type AdamATan2State struct {
 	Step    int64
 	Moments map[string][]float32
 }
 
-// Each calls do with the key and the array of every moment.
+// Each calls do with the key and the array of every moment, and of the values that are averaged.
 func (o *DeviceAdamATan2) Each(do func(key string, a device.Array) error) error {
 	for i, p := range o.parameters {
 		if err := do("m."+o.names[i], p.M); err != nil {
 			return err
 		}
 		if err := do("v."+o.names[i], p.V); err != nil {
+			return err
+		}
+		if p.Average == nil {
+			continue
+		}
+		if err := do("w."+o.names[i], p.Value); err != nil {
 			return err
 		}
 	}
@@ -102,17 +109,19 @@ func (o *DeviceAdamATan2) Export() (AdamATan2State, error) {
 
 // Import puts an exported state back. Nothing is changed if the state does not fit the parameters.
 func (o *DeviceAdamATan2) Import(s AdamATan2State) error {
-	if len(s.Moments) != 2*len(o.parameters) {
-		return fmt.Errorf("import optimizer state: it has %d moments, want %d: it belongs to another model", len(s.Moments), 2*len(o.parameters))
-	}
+	wanted := 0
 	err := o.Each(func(key string, a device.Array) error {
 		if x, ok := s.Moments[key]; !ok || len(x) != a.Len() {
 			return fmt.Errorf("import optimizer state: %s has %d elements, want %d: it belongs to another model", key, len(x), a.Len())
 		}
+		wanted++
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	if len(s.Moments) != wanted {
+		return fmt.Errorf("import optimizer state: it has %d arrays, want %d: it belongs to another model, or to one whose weights are averaged", len(s.Moments), wanted)
 	}
 	o.step = s.Step
 	return o.Each(func(key string, a device.Array) error {

@@ -2,7 +2,9 @@ package official
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,6 +35,9 @@ type config struct {
 		NumHeads     int32    `json:"num_heads"`
 		Expansion    float64  `json:"expansion"`
 		PuzzleDim    *int32   `json:"puzzle_emb_ndim"`
+		PuzzleLen    *int32   `json:"puzzle_emb_len"`
+		NoContinue   *bool    `json:"no_ACT_continue"`
+		MLP          bool     `json:"mlp_t"`
 		PosEncodings string   `json:"pos_encodings"`
 		MaxSteps     int32    `json:"halt_max_steps"`
 		Exploration  *float64 `json:"halt_exploration_prob"`
@@ -41,8 +46,12 @@ type config struct {
 	} `json:"arch"`
 }
 
-// className is the class that our HRM computes the same as.
-const className = "HierarchicalReasoningModel_ACTV1"
+// classes are those that our architectures compute the same as.
+var classes = map[string]v1alpha1.Architecture{
+	"HierarchicalReasoningModel_ACTV1":  v1alpha1.ArchitectureHRM,
+	"TinyRecursiveReasoningModel_ACTV1": v1alpha1.ArchitectureTRM,
+	"Model_ACTV2":                       v1alpha1.ArchitectureTransformer,
+}
 
 // The constants that a configuration could change, and ours.
 const (
@@ -61,8 +70,11 @@ func ParseConfig(raw []byte) (v1alpha1.ModelSpec, error) {
 		return spec, fmt.Errorf("not the %s that training writes, in which everything has its value: %w", ConfigName, err)
 	}
 	a := &c.Arch
-	if !strings.HasSuffix(a.Name, "@"+className) {
-		return spec, fmt.Errorf("arch.name is %.200q, want one that ends in @%s: other architectures compute something else", a.Name, className)
+	_, class, _ := strings.Cut(a.Name, "@")
+	architecture, ok := classes[class]
+	if !ok {
+		return spec, fmt.Errorf("arch.name is %.200q, want one that ends in @ and one of %s: other architectures compute something else",
+			a.Name, strings.Join(slices.Sorted(maps.Keys(classes)), ", "))
 	}
 	for _, constant := range []struct {
 		name string
@@ -74,9 +86,10 @@ func ParseConfig(raw []byte) (v1alpha1.ModelSpec, error) {
 		}
 	}
 	spec = v1alpha1.ModelSpec{
-		Architecture: v1alpha1.ArchitectureHRM, HiddenSize: a.HiddenSize, NumHeads: a.NumHeads, HLayers: a.HLayers, LLayers: a.LLayers,
-		HCycles: a.HCycles, LCycles: a.LCycles, PuzzleEmbeddingSize: a.PuzzleDim, ACT: v1alpha1.ACTSpec{MaxSteps: a.MaxSteps},
+		Architecture: architecture, HiddenSize: a.HiddenSize, NumHeads: a.NumHeads,
+		PuzzleEmbeddingSize: a.PuzzleDim, ACT: v1alpha1.ACTSpec{MaxSteps: a.MaxSteps},
 	}
+	c.recurrence(&spec)
 	// Other expansions are rounded to a width: the tensors show it.
 	if e := a.Expansion; e == math.Trunc(e) && math.Abs(e) < math.MaxInt32 {
 		spec.Expansion = int32(e)
@@ -86,7 +99,7 @@ func ParseConfig(raw []byte) (v1alpha1.ModelSpec, error) {
 	}
 	var err error
 	if spec.PositionEncoding, err = named("arch.pos_encodings", a.PosEncodings, map[string]v1alpha1.PositionEncoding{
-		"": "", "rope": v1alpha1.PositionEncodingRoPE, "learned": v1alpha1.PositionEncodingLearned,
+		"": "", "rope": v1alpha1.PositionEncodingRoPE, "learned": v1alpha1.PositionEncodingLearned, "none": v1alpha1.PositionEncodingNone,
 	}); err != nil {
 		return spec, err
 	}
@@ -94,6 +107,33 @@ func ParseConfig(raw []byte) (v1alpha1.ModelSpec, error) {
 		"": "", "stablemax_cross_entropy": v1alpha1.LossStablemax, "softmax_cross_entropy": v1alpha1.LossSoftmax,
 	})
 	return spec, err
+}
+
+// recurrence reads what is said in another way of each architecture.
+func (c *config) recurrence(spec *v1alpha1.ModelSpec) {
+	a := &c.Arch
+	switch spec.Architecture {
+	case v1alpha1.ArchitectureHRM:
+		spec.HLayers, spec.LLayers, spec.HCycles, spec.LCycles = a.HLayers, a.LLayers, a.HCycles, a.LCycles
+	case v1alpha1.ArchitectureTRM:
+		spec.Layers, spec.HCycles, spec.LCycles = a.LLayers, a.HCycles, a.LCycles
+		if a.MLP {
+			spec.Mixing = v1alpha1.MixingMLP
+		}
+		if a.NoContinue != nil && !*a.NoContinue {
+			spec.ACT.Halting = v1alpha1.HaltingQLearning
+		}
+		if a.PuzzleLen == nil {
+			break
+		}
+		spec.PuzzleEmbeddingPositions = *a.PuzzleLen
+		// 0 is as many as the embedding needs.
+		if *a.PuzzleLen == 0 && a.PuzzleDim != nil && a.HiddenSize > 0 {
+			spec.PuzzleEmbeddingPositions = (*a.PuzzleDim + a.HiddenSize - 1) / a.HiddenSize
+		}
+	case v1alpha1.ArchitectureTransformer:
+		spec.Layers, spec.ACT.Halting = a.HLayers, v1alpha1.HaltingQDifference
+	}
 }
 
 // named translates a word of the configuration.

@@ -58,9 +58,30 @@ func TestParseConfig_leavesOpenWhatIsNotSaid(t *testing.T) {
 	}
 }
 
+func TestParseConfig_readsTheOtherArchitectures(t *testing.T) {
+	for text, want := range map[string]v1alpha1.ModelSpec{
+		`name: recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1, H_cycles: 3, L_cycles: 6, H_layers: 0, L_layers: 2, mlp_t: true, puzzle_emb_len: 16, pos_encodings: none`: {
+			Architecture: v1alpha1.ArchitectureTRM, Layers: 2, HCycles: 3, LCycles: 6, Mixing: v1alpha1.MixingMLP, PuzzleEmbeddingPositions: 16,
+			PositionEncoding: v1alpha1.PositionEncodingNone,
+		},
+		`name: recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1, no_ACT_continue: false, puzzle_emb_len: 0, puzzle_emb_ndim: 20, hidden_size: 8`: {
+			Architecture: v1alpha1.ArchitectureTRM, HiddenSize: 8, PuzzleEmbeddingPositions: 3, PuzzleEmbeddingSize: new(int32(20)),
+			ACT: v1alpha1.ACTSpec{Halting: v1alpha1.HaltingQLearning},
+		},
+		`name: recursive_reasoning.transformers_baseline@Model_ACTV2, H_cycles: 1, H_layers: 8`: {
+			Architecture: v1alpha1.ArchitectureTransformer, Layers: 8, ACT: v1alpha1.ACTSpec{Halting: v1alpha1.HaltingQDifference},
+		},
+	} {
+		got, err := ParseConfig([]byte("arch: {" + text + "}"))
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v, -want +got:\n%s", text, err, diff)
+		}
+	}
+}
+
 func TestParseConfig_refusesWhatIsComputedInAnotherWay(t *testing.T) {
 	for name, c := range map[string]struct{ from, to, want string }{
-		"another architecture":   {"hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1", "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1", "arch.name"},
+		"another architecture":   {"hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1", "recursive_reasoning.trm_singlez@TinyRecursiveReasoningModel_ACTV9", "arch.name"},
 		"another loss":           {"stablemax_cross_entropy", "focal", "loss_type"},
 		"other positions":        {"rope", "alibi", "pos_encodings"},
 		"another epsilon":        {"num_heads", "rms_norm_eps: 0.001\n  num_heads", "rms_norm_eps is 0.001"},

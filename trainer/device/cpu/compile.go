@@ -61,6 +61,10 @@ var operandsOf = map[device.Opcode]operands{
 	device.OpQLoss:              {min: 2, max: 3, optional: 1 << 2},
 	device.OpQLossGrad:          {min: 3, max: 4, optional: 1 << 3},
 	device.OpFill:               {},
+	device.OpTranspose:          {min: 1, max: 1},
+	device.OpGate:               {min: 3, max: 3},
+	device.OpGateGradGate:       {min: 4, max: 4},
+	device.OpGateGradInput:      {min: 2, max: 2},
 }
 
 func checkInstruction(ins *device.Instruction, values []device.Value) error {

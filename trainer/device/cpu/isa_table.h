@@ -12,6 +12,8 @@
 #endif
 #include "rmsnorm.h"
 #include "swiglu.h"
+#include "gate.h"
+#include "transpose.h"
 #include "elementwise.h"
 #include "optimizer.h"
 
@@ -23,6 +25,10 @@ const hrm_kernels HRM_TABLE = {
 	.rmsnorm_grad = rmsnorm_grad,
 	.swiglu = swiglu,
 	.swiglu_grad = swiglu_grad,
+	.gate = gate,
+	.gate_grad_gate = gate_grad_gate,
+	.gate_grad_input = gate_grad_input,
+	.transpose = transpose_act,
 	.scale_add = scale_add,
 	.accumulate = accumulate,
 	.dot = dot,

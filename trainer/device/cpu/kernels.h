@@ -24,7 +24,7 @@ typedef struct {
 #define HRM_KEYS 512
 
 typedef struct {
-	float decay, rate, beta1, beta2, denominator;
+	float decay, rate, beta1, beta2, denominator, ema;
 } hrm_adam_step;
 
 // hrm_kernels: one table for each instruction set. n counts rows of the last axis, bf says bfloat16 activations.
@@ -37,12 +37,19 @@ typedef struct {
 	void (*rmsnorm_grad)(long n, int width, const void *out, const void *dout, const float *inverse, void *dx, int bf);
 	void (*swiglu)(long n, int width, const void *gate_up, void *out, int bf);
 	void (*swiglu_grad)(long n, int width, const void *gate_up, const void *dout, void *dgate_up, int bf);
+	// gate: out = 2(s*x + (1-s)*y), s = sigmoid(gate). gate_grad_input is the gradient of x with scale 1, of y with -1.
+	void (*gate)(long n, const void *gate, const void *x, const void *y, void *out, int bf);
+	void (*gate_grad_gate)(long n, const void *gate, const void *x, const void *y, const void *dout, void *dgate, int bf);
+	void (*gate_grad_input)(long n, float scale, const void *gate, const void *dout, void *dx, int bf);
+	// transpose: x [rows, columns], out [columns, rows].
+	void (*transpose)(long rows, long columns, const void *x, void *out, int bf);
 	// scale_add: out = scale*(a + b) or scale*a; every operand has its own type.
 	void (*scale_add)(long n, float scale, const void *a, int abf, const void *b, int bbf, void *out, int obf);
 	// accumulate: out += scale*a, out float32.
 	void (*accumulate)(long n, float scale, const void *a, int abf, float *out);
 	double (*dot)(long n, const void *a, int abf, const float *b);
-	void (*adam)(long n, float *p, const float *g, float *m, float *v, const hrm_adam_step *h);
+	// adam also moves average, which may be null.
+	void (*adam)(long n, float *p, const float *g, float *m, float *v, float *average, const hrm_adam_step *h);
 	void (*sign_sgd)(long n, float *w, const float *g, float keep, float rate);
 	void (*sum)(long n, int count, float *const *parts, long offset, float *out);
 	void (*to_bf16)(long n, const float *src, uint16_t *dst);

@@ -215,6 +215,18 @@ var cases = map[string]func(b *builder, z sizes){
 		b.do(device.OpQLossGrad, device.Attributes{}, b.outF(2), q, stats, b.floats(2), target)
 		b.do(device.OpQLossGrad, device.Attributes{}, b.outF(2), q, stats, b.floats(2))
 	},
+	"Transpose": func(b *builder, z sizes) {
+		b.do(device.OpTranspose, device.Attributes{}, b.out(z.d, z.t()), b.in(z.t(), z.d))
+	},
+	"Gate": func(b *builder, z sizes) {
+		b.do(device.OpGate, device.Attributes{}, b.out(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d))
+	},
+	"Gradients of a gate": func(b *builder, z sizes) {
+		gate, d := b.in(z.t(), z.d), b.in(z.t(), z.d)
+		b.do(device.OpGateGradGate, device.Attributes{}, b.out(z.t(), z.d), gate, b.in(z.t(), z.d), b.in(z.t(), z.d), d)
+		b.do(device.OpGateGradInput, device.Attributes{Scale: 1}, b.out(z.t(), z.d), gate, d)
+		b.do(device.OpGateGradInput, device.Attributes{Scale: -1}, b.out(z.t(), z.d), gate, d)
+	},
 	"Fill": func(b *builder, _ sizes) { b.do(device.OpFill, device.Attributes{Scale: 1.25}, b.outF(3)) },
 }
 

@@ -3,8 +3,8 @@
 package cpu
 
 // #include "kernels.h"
-// static void call_adam(const hrm_kernels *k, long first, long n, float *p, const float *g, float *m, float *v, hrm_adam_step h) {
-// 	k->adam(n, p + first, g + first, m + first, v + first, &h);
+// static void call_adam(const hrm_kernels *k, long first, long n, float *p, const float *g, float *m, float *v, float *average, hrm_adam_step h) {
+// 	k->adam(n, p + first, g + first, m + first, v + first, average ? average + first : 0, &h);
 // }
 // static void call_sign_sgd(const hrm_kernels *k, long n, float *w, const float *g, float keep, float rate) {
 // 	k->sign_sgd(n, w, g, keep, rate);
@@ -25,11 +25,16 @@ const adamShared = 1 << 14
 // adamUpdate is an update under way.
 type adamUpdate struct {
 	p, gradient, m, v *array
+	average           *array // nil if there is none
 	step              C.hrm_adam_step
 }
 
 func (u *adamUpdate) run(k *C.hrm_kernels, first, end int) {
-	C.call_adam(k, C.long(first), C.long(end-first), u.p.floats(), u.gradient.floats(), u.m.floats(), u.v.floats(), u.step)
+	var average *C.float
+	if u.average != nil {
+		average = u.average.floats()
+	}
+	C.call_adam(k, C.long(first), C.long(end-first), u.p.floats(), u.gradient.floats(), u.m.floats(), u.v.floats(), average, u.step)
 }
 
 // AdamATan2 updates parameter after parameter, the elements of each shared out over the threads.
@@ -46,25 +51,31 @@ func (d *Device) AdamATan2(parameters []device.Dense, h device.AdamATan2Step) er
 }
 
 func (d *Device) adamATan2(p *device.Dense, h device.AdamATan2Step) error {
-	var all [4]*array
-	for i, x := range [4]device.Array{p.Value, p.Gradient, p.M, p.V} {
+	var all [5]*array
+	for i, x := range [5]device.Array{p.Value, p.Gradient, p.M, p.V, p.Average} {
+		if i == 4 && x == nil {
+			continue
+		}
 		a, ok := x.(*array)
 		if !ok || a.dtype != device.Float32 || a.n < p.Value.Len() {
-			return fmt.Errorf("adam-atan2: array %d of value, gradient, m, v: want %d elements of F32 on this device", i, p.Value.Len())
+			return fmt.Errorf("adam-atan2: array %d of value, gradient, m, v, average: want %d elements of F32 on this device", i, p.Value.Len())
 		}
 		all[i] = a
 	}
-	d.adam = adamUpdate{p: all[0], gradient: all[1], m: all[2], v: all[3], step: C.hrm_adam_step{
+	d.adam = adamUpdate{p: all[0], gradient: all[1], m: all[2], v: all[3], average: all[4], step: C.hrm_adam_step{
 		decay:       C.float(1 - h.LearningRate*h.WeightDecay),
 		rate:        C.float(h.LearningRate / (1 - math.Pow(h.Beta1, float64(h.Step)))),
 		beta1:       C.float(h.Beta1),
 		beta2:       C.float(h.Beta2),
 		denominator: C.float(1 / math.Sqrt(1-math.Pow(h.Beta2, float64(h.Step)))),
+		ema:         C.float(h.EMADecay),
 	}}
 	d.profile.Time(device.AdamATan2Operation, "", device.AdamATan2Cost(all[0].n), d.updateAdam)
 	d.adam = adamUpdate{}
-	for _, i := range [...]int{0, 2, 3} {
-		all[i].version++
+	for _, i := range [...]int{0, 2, 3, 4} {
+		if all[i] != nil {
+			all[i].version++
+		}
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ INLINE vf atan2_right(vf y, vf x) {
 	return choose(y < 0, -a, a);
 }
 
-static void adam(long n, float *p, const float *g, float *m, float *v, const hrm_adam_step *h) {
+static void adam(long n, float *p, const float *g, float *m, float *v, float *average, const hrm_adam_step *h) {
 	for (long i = 0; i < n; i += L) {
 		long k = n - i;
 		vf gradient = load_act(g, i, k, 0);
@@ -24,6 +24,7 @@ static void adam(long n, float *p, const float *g, float *m, float *v, const hrm
 		store_act(m, i, k, mean, 0);
 		store_act(v, i, k, square, 0);
 		store_act(p, i, k, w, 0);
+		if (average) store_act(average, i, k, h->ema * load_act(average, i, k, 0) + (1 - h->ema) * w, 0);
 	}
 }
 

@@ -258,6 +258,12 @@ static void fill(const frame *f) {
 	for (long i = 0; i < all(f, out_shape(f)); i++) to[i] = f->i->scale;
 }
 
+static void transpose(const frame *f) {
+	const hrm_value *x = shape(f, 0), *o = out_shape(f);
+	for (int r = 0; r < f->n; r++)
+		f->p->kernels->transpose(x->elements / x->last, x->last, row(in(f, 0), x, r), row(out(f), o, r), bf(o));
+}
+
 static long lines(const frame *f, const hrm_value *v) { return all(f, v) / v->last; }
 
 static int execute(const frame *f, hrm_product *p) {
@@ -294,6 +300,10 @@ static int execute(const frame *f, hrm_product *p) {
 	case HRM_Q_LOSS:
 	case HRM_Q_LOSS_GRAD: q_op(f); break;
 	case HRM_FILL: fill(f); break;
+	case HRM_TRANSPOSE: transpose(f); break;
+	case HRM_GATE: k->gate(all(f, out_shape(f)), in(f, 0), in(f, 1), in(f, 2), out(f), bf(out_shape(f))); break;
+	case HRM_GATE_GRAD_GATE: k->gate_grad_gate(all(f, out_shape(f)), in(f, 0), in(f, 1), in(f, 2), in(f, 3), out(f), bf(out_shape(f))); break;
+	case HRM_GATE_GRAD_INPUT: k->gate_grad_input(all(f, out_shape(f)), i->scale, in(f, 0), in(f, 1), out(f), bf(out_shape(f))); break;
 	}
 	return 0;
 }

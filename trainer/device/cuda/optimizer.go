@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	adamScalarBytes = 28
+	adamScalarBytes = kernel.AdamScalarBytes
 	signScalarBytes = 16
 )
 
@@ -35,8 +35,8 @@ type denseUpdate struct {
 	tables []*block
 }
 
-// dense is a parameter with its gradient and its moments.
-type dense struct{ value, gradient, m, v *array }
+// dense is a parameter with its gradient and its moments; average may be nil.
+type dense struct{ value, gradient, m, v, average *array }
 
 // AdamATan2 updates all parameters by one launch, and the bfloat16 copies that products read.
 func (d *Device) AdamATan2(parameters []device.Dense, h device.AdamATan2Step) error {
@@ -75,16 +75,19 @@ func (d *Device) AdamATan2(parameters []device.Dense, h device.AdamATan2Step) er
 func (d *Device) dense(parameters []device.Dense) ([]dense, error) {
 	list := make([]dense, 0, len(parameters))
 	for n, p := range parameters {
-		var all [4]*array
-		for i, x := range [4]device.Array{p.Value, p.Gradient, p.M, p.V} {
+		var all [5]*array
+		for i, x := range [5]device.Array{p.Value, p.Gradient, p.M, p.V, p.Average} {
+			if i == 4 && x == nil {
+				continue
+			}
 			a, ok := d.owned(x)
 			if !ok || a.dtype != device.Float32 || a.n < p.Value.Len() {
-				return nil, fmt.Errorf("adam-atan2: parameter %d: array %d of value, gradient, m, v: want %d elements of F32 on this device", n, i, p.Value.Len())
+				return nil, fmt.Errorf("adam-atan2: parameter %d: array %d of value, gradient, m, v, average: want %d elements of F32 on this device", n, i, p.Value.Len())
 			}
 			all[i] = a
 		}
 		if p.Value.Len() > 0 {
-			list = append(list, dense{all[0], all[1], all[2], all[3]})
+			list = append(list, dense{all[0], all[1], all[2], all[3], all[4]})
 		}
 	}
 	return list, nil
@@ -98,12 +101,16 @@ func (d *Device) newDenseUpdate(list []dense, scalars, finite binding.Pointer) (
 	tensors := make([]kernel.Tensor, len(list))
 	for i, p := range list {
 		at := len(buffers)
-		tensors[i] = kernel.Tensor{P: at, G: at + 1, M: at + 2, V: at + 3, Copy: -1, N: p.value.n}
+		tensors[i] = kernel.Tensor{P: at, G: at + 1, M: at + 2, V: at + 3, Copy: -1, Average: -1, N: p.value.n}
 		buffers = append(buffers, p.value.data.at, p.gradient.data.at, p.m.data.at, p.v.data.at)
 		u.copies = append(u.copies, p.value.copy)
 		if p.value.copy != nil {
 			tensors[i].Copy = len(buffers)
 			buffers = append(buffers, p.value.copy.at)
+		}
+		if p.average != nil {
+			tensors[i].Average = len(buffers)
+			buffers = append(buffers, p.average.data.at)
 		}
 	}
 	work, err := kernel.AdamATan2("", tensors, 0, 1)
@@ -150,8 +157,10 @@ func (u *denseUpdate) is(list []dense) bool {
 // done notes that the launch has changed arrays.
 func (u *denseUpdate) done() {
 	for _, p := range u.list {
-		for _, a := range [...]*array{p.value, p.m, p.v} {
-			a.version++
+		for _, a := range [...]*array{p.value, p.m, p.v, p.average} {
+			if a != nil {
+				a.version++
+			}
 		}
 		if p.value.copy != nil {
 			p.value.copied = p.value.version

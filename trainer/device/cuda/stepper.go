@@ -17,9 +17,9 @@ import (
 // Places in a stepper's memory of scalars and in that of results, in bytes.
 const (
 	adamAt      = 0
-	signAt      = 32
-	stepAt      = 48
-	scalarBytes = 56
+	signAt      = 40
+	stepAt      = 56
+	scalarBytes = 64
 
 	sumsBytes   = 8 * len(device.StepSums{})
 	finiteAt    = sumsBytes
@@ -252,7 +252,7 @@ func (s *stepper) sizes() kernel.ActSizes {
 	steps := &s.steps
 	out := kernel.ActSizes{
 		Rows: steps.Rows, First: steps.First, SeqLen: s.seqLen, PuzzleDim: steps.TableDim, MaxSegments: steps.MaxSegments,
-		Fixed: steps.FixedSegments, Exploration: steps.Exploration, Seed: steps.Seed,
+		Halting: steps.Halting, Exploration: steps.Exploration, Seed: steps.Seed,
 	}
 	if s.arrays.table != nil {
 		out.PuzzleRows = s.arrays.table.n / steps.TableDim

@@ -31,16 +31,16 @@ type learner struct {
 }
 
 // newLearner builds a model with up to maxSegments segments, half of whose rows explore.
-func newLearner(t *testing.T, d device.Device, s loop.Source, maxSegments int32, fixed bool) learner {
+func newLearner(t *testing.T, d device.Device, s loop.Source, maxSegments int32, halting v1alpha1.Halting) learner {
 	t.Helper()
-	return newMember(t, d, s, maxSegments, fixed, collective.Single{})
+	return newMember(t, d, s, maxSegments, halting, collective.Single{})
 }
 
 // newMember is newLearner of a rank.
-func newMember(t *testing.T, d device.Device, s loop.Source, maxSegments int32, fixed bool, group collective.Group) learner {
+func newMember(t *testing.T, d device.Device, s loop.Source, maxSegments int32, halting v1alpha1.Halting, group collective.Group) learner {
 	t.Helper()
 	spec := tinySpec()
-	spec.ACT.MaxSteps = maxSegments
+	spec.ACT.MaxSteps, spec.ACT.Halting = maxSegments, halting
 	m, err := model.Build(spec, model.Shape{SeqLen: seqLen, VocabSize: vocabulary, NumPuzzleIdentifiers: puzzles}, v1alpha1.PrecisionBFloat16, batch)
 	if err != nil {
 		t.Fatal(err)
@@ -53,8 +53,8 @@ func newMember(t *testing.T, d device.Device, s loop.Source, maxSegments int32, 
 		t.Fatal(err)
 	}
 	trainer, err := loop.NewGroupTrainer(n, s, seqLen, loop.Hyperparameters{
-		Batch: batch, TotalSteps: 100, LearningRate: 1e-3, MinLearningRateRatio: 0.1, WarmupSteps: 3, WeightDecay: 0.1, Beta1: 0.9, Beta2: 0.95,
-		PuzzleLearningRate: 1e-2, PuzzleWeightDecay: 0.1, MaxSegments: int(maxSegments), FixedSegments: fixed, Exploration: 0.5, Seed: 1 << 40,
+		Batch: batch, TotalSteps: 100, LearningRate: 1e-3, MinLearningRateRatio: 0.1, WarmupSteps: 3, WeightDecay: 0.1, Beta1: 0.9, Beta2: 0.95, EMADecay: 0.9,
+		PuzzleLearningRate: 1e-2, PuzzleWeightDecay: 0.1, MaxSegments: int(maxSegments), Exploration: 0.5, Seed: 1 << 40,
 	}, group)
 	if err != nil {
 		t.Fatal(err)
@@ -99,12 +99,15 @@ func TestStepper_comesToTheBitsOfTheHost(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		maxSegments int32
-		fixed       bool
-	}{{"adaptive", segments, false}, {"fixed segments", segments, true}, {"a single segment", 1, false}} {
+		halting     v1alpha1.Halting
+	}{
+		{"adaptive", segments, v1alpha1.HaltingQLearning}, {"halting at a right answer", segments, v1alpha1.HaltingQHalt},
+		{"fixed segments", segments, v1alpha1.HaltingFixed}, {"a single segment", 1, v1alpha1.HaltingQLearning},
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := anyGPU(t)
-			ours := newLearner(t, d, newSource(), test.maxSegments, test.fixed)
-			theirs := newLearner(t, hostDecides{d}, newSource(), test.maxSegments, test.fixed)
+			ours := newLearner(t, d, newSource(), test.maxSegments, test.halting)
+			theirs := newLearner(t, hostDecides{d}, newSource(), test.maxSegments, test.halting)
 			for _, steps := range []int{1, 7, 4} {
 				ours.steps(steps)
 				theirs.steps(steps)
@@ -125,7 +128,7 @@ func TestStepper_comesToTheBitsOfTheHost(t *testing.T) {
 func TestStepper_neitherWaitsNorAllocatesNorLaunchesPieceByPiece(t *testing.T) {
 	const steps = 10
 	c := gpu(t)
-	l := newLearner(t, open(t, c, options(t, c)), newSource(), segments, false)
+	l := newLearner(t, open(t, c, options(t, c)), newSource(), segments, v1alpha1.HaltingQLearning)
 	l.steps(4)
 	counted := []string{"cuStreamSynchronize", "cuEventSynchronize", "cuMemAlloc_v2", "cuMemAllocHost_v2", "cuGraphLaunch", "cuLaunchKernel"}
 	before := map[string]int{}
@@ -149,8 +152,8 @@ func TestStepper_neitherWaitsNorAllocatesNorLaunchesPieceByPiece(t *testing.T) {
 func TestStepper_goesOnAfterAnEvaluationHasMovedItsMemory(t *testing.T) {
 	c := gpu(t)
 	d := open(t, c, options(t, c))
-	ours := newLearner(t, d, newSource(), segments, false)
-	theirs := newLearner(t, d, newSource(), segments, false)
+	ours := newLearner(t, d, newSource(), segments, v1alpha1.HaltingQLearning)
+	theirs := newLearner(t, d, newSource(), segments, v1alpha1.HaltingQLearning)
 	ours.steps(5)
 	if err := ours.trainer.Settle(); err != nil {
 		t.Fatal(err)
@@ -172,7 +175,7 @@ func TestStepper_goesOnAfterAnEvaluationHasMovedItsMemory(t *testing.T) {
 }
 
 func TestStepper_changesNothingAfterALossThatIsNotFinite(t *testing.T) {
-	l := newLearner(t, anyGPU(t), newSource(), segments, false)
+	l := newLearner(t, anyGPU(t), newSource(), segments, v1alpha1.HaltingQLearning)
 	l.steps(2)
 	if err := l.trainer.Settle(); err != nil {
 		t.Fatal(err)
@@ -207,7 +210,7 @@ func (s strange) Next() loop.Batch {
 }
 
 func TestStepper_namesAStepWhosePuzzlesAreNotInTheTable(t *testing.T) {
-	l := newLearner(t, anyGPU(t), strange{newSource()}, segments, false)
+	l := newLearner(t, anyGPU(t), strange{newSource()}, segments, v1alpha1.HaltingQLearning)
 	err := errors.Join(l.trainer.Step(context.Background()), l.trainer.Settle())
 	if err == nil || !strings.Contains(err.Error(), "step 1: a puzzle identifier is outside of the puzzle table") {
 		t.Errorf("got %v", err)
@@ -230,7 +233,7 @@ func TestStepper_ofTwoGPUsTrainsAsOneDoes(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			l := newMember(t, all[i], newSource(), segments, false, group)
+			l := newMember(t, all[i], newSource(), segments, v1alpha1.HaltingQLearning, group)
 			for range steps {
 				if err = l.trainer.Step(t.Context()); err != nil {
 					t.Error(err)
@@ -248,7 +251,7 @@ func TestStepper_ofTwoGPUsTrainsAsOneDoes(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	one := newLearner(t, all[0], newSource(), segments, false)
+	one := newLearner(t, all[0], newSource(), segments, v1alpha1.HaltingQLearning)
 	one.steps(steps)
 	if diff := cmp.Diff(windows[0], windows[1]); diff != "" {
 		t.Errorf("figures at the two ranks:\n%s", diff)

@@ -102,7 +102,7 @@ func TestOpen_passesOverGPUsThatCannotBeUsed(t *testing.T) {
 	if d.Name() != "cuda" || !strings.Contains(note, "cuda:1 (Fake GPU 1") {
 		t.Errorf("got %s with note %q, want the second GPU", d.Name(), note)
 	}
-	if d, note, err := Open("cuda", Options{}); err == nil || !strings.Contains(err.Error(), "7.5") {
-		t.Errorf("cuda, which is the first, gives %v with note %q, %v; want an error that says why", d, note, err)
+	if d, note, err := Open("cuda:0", Options{}); err == nil || !strings.Contains(err.Error(), "7.5") {
+		t.Errorf("cuda:0 gives %v with note %q, %v; want an error that says why", d, note, err)
 	}
 }

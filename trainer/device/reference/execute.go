@@ -45,6 +45,10 @@ var operations = map[device.Opcode]operation{
 	device.OpQLoss:              {do: qLoss, min: 2, max: 3, optional: 1 << 2},
 	device.OpQLossGrad:          {do: qLossGrad, min: 3, max: 4, optional: 1 << 3},
 	device.OpFill:               {do: fill, min: 0, max: 0},
+	device.OpTranspose:          {do: transpose, min: 1, max: 1},
+	device.OpGate:               {do: gate, min: 3, max: 3},
+	device.OpGateGradGate:       {do: gateGradGate, min: 4, max: 4},
+	device.OpGateGradInput:      {do: gateGradInput, min: 2, max: 2},
 }
 
 // Execute computes one instruction over the whole batch. arrays are indexed like values; only those that the

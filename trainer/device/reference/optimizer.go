@@ -9,7 +9,7 @@ import (
 )
 
 // AdamATan2 computes p *= 1-lr*decay; m = β1 m + (1-β1) g; v = β2 v + (1-β2) g²;
-// p -= lr/(1-β1^t) * atan2(m, sqrt(v)/sqrt(1-β2^t)).
+// p -= lr/(1-β1^t) * atan2(m, sqrt(v)/sqrt(1-β2^t)); average = μ average + (1-μ) p.
 func (d *Device) AdamATan2(parameters []device.Dense, h device.AdamATan2Step) (err error) {
 	if h.Step < 1 {
 		return fmt.Errorf("adam-atan2: step %d, but steps count from 1", h.Step)
@@ -43,6 +43,23 @@ func adamATan2(p device.Dense, h device.AdamATan2Step) error {
 		if err := device.WriteFloats(a, 0, [][]float32{ps, ms, vs}[i]); err != nil {
 			return fmt.Errorf("adam-atan2: write array %d of p, m, v: %w", i, err)
 		}
+	}
+	return average(p.Average, ps, h.EMADecay)
+}
+
+func average(a device.Array, values []float32, decay float64) error {
+	if a == nil {
+		return nil
+	}
+	x, err := device.ReadFloats(a, 0, len(values))
+	if err != nil {
+		return fmt.Errorf("adam-atan2: read the average: %w", err)
+	}
+	for i, p := range values {
+		x[i] = float32(decay*float64(x[i]) + (1-decay)*float64(p))
+	}
+	if err := device.WriteFloats(a, 0, x); err != nil {
+		return fmt.Errorf("adam-atan2: write the average: %w", err)
 	}
 	return nil
 }

@@ -370,16 +370,17 @@ func TestRunReadsInputsBeforeOutputsAndZeroesGradients(t *testing.T) {
 // p=1, g=2, lr=0.1, decay=0.5, step 1: m=0.2, v=0.2; p = 0.95 - 0.1/0.1*atan2(0.2, sqrt(0.2)/sqrt(0.05)) = 0.95-atan2(0.2,2).
 func TestAdamATan2EqualsNumbersByHand(t *testing.T) {
 	d := New()
-	a := make([]*device.HostArray, 4)
-	for i, x := range []float32{1, 2, 0, 0} {
+	a := make([]*device.HostArray, 5)
+	for i, x := range []float32{1, 2, 0, 0, 8} {
 		a[i] = device.NewHostArray(device.Float32, 1)
 		_ = device.WriteFloats(a[i], 0, []float32{x})
 	}
-	h := device.AdamATan2Step{LearningRate: 0.1, WeightDecay: 0.5, Beta1: 0.9, Beta2: 0.95, Step: 1}
-	if err := d.AdamATan2([]device.Dense{{Value: a[0], Gradient: a[1], M: a[2], V: a[3]}}, h); err != nil {
+	h := device.AdamATan2Step{LearningRate: 0.1, WeightDecay: 0.5, Beta1: 0.9, Beta2: 0.95, EMADecay: 0.75, Step: 1}
+	if err := d.AdamATan2([]device.Dense{{Value: a[0], Gradient: a[1], M: a[2], V: a[3], Average: a[4]}}, h); err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []float32{float32(0.95 - math.Atan2(0.2, 2)), 2, 0.2, 0.2} {
+	p := float32(0.95 - math.Atan2(0.2, 2))
+	for i, want := range []float32{p, 2, 0.2, 0.2, 6 + p/4} {
 		if got, _ := device.ReadFloats(a[i], 0, 1); !near(got[0], want) {
 			t.Errorf("array %d is %g, want %g", i, got[0], want)
 		}

@@ -4,9 +4,9 @@
 // act_admit:  rows that have halted take the new batch's example and zero steps; every row counts the coming segment;
 //             last = steps >= maxSteps; puzzle = table[puzzles].
 // act_finite: finite = finite and no loss is NaN or infinite.
-// act_halt:   halted = maxSteps <= 1, or (steps >= maxSteps or q_halt > q_continue) and steps >= minimum, where minimum is
-//             uniform in {2..maxSteps} with probability exploration, else 0, and maxSteps if segments are fixed; then sums of the
-//             metrics. Nothing if not finite.
+// act_halt:   halted = maxSteps <= 1, or (steps >= maxSteps or early) and steps >= minimum, where early is q_halt > q_continue,
+//             q_halt > 0 or never, as the rule says, and minimum is uniform in {2..maxSteps} with probability exploration, else
+//             0; then sums of the metrics. Nothing if not finite.
 //
 // tokens, labels and freshTokens, freshLabels [rows,S]; puzzles, freshPuzzles, steps, halted, last [rows]; puzzle [rows,dim];
 // table [size,dim]; loss [rows]; lossQ, q, stats [rows,2]; sums [9].
@@ -79,20 +79,28 @@ KERNEL void act_finite(const float *loss, const float *lossQ, int *finite, int r
 
 constexpr int SUMS = 9;
 
+// The rules of halting, as device.Halting counts them.
+enum { HALT_ABOVE_CONTINUE, HALT_ABOVE_ZERO, HALT_AT_LAST };
+
+DEVICE bool halts_early(int rule, float qHalt, float qContinue) {
+  return rule == HALT_ABOVE_CONTINUE ? qHalt > qContinue : rule == HALT_ABOVE_ZERO && qHalt > 0;
+}
+
 // One block. Row i is row first+i of the global batch, of which each row draws its own random numbers; *step counts steps from 1.
 // sums are added up row after row in float64, as trainer/loop does: rows, loss, q_halt loss, q_continue loss, and of rows
 // that have halted and have labels: their number, accuracy, exactness, accuracy of q_halt, steps. Shared memory [blockDim.x,SUMS] doubles.
 KERNEL void act_halt(const float *loss, const float *lossQ, const float *q, const float *stats, const int *steps, int *halted,
                      double *sums, const int *finite, const i64 *step, u64 seed, double exploration, int rows, int first,
-                     int maxSteps, int fixed) {
+                     int maxSteps, int rule) {
   if (!*finite) return;
   double *terms = (double *)shared_memory();
   double sum = threadIdx.x < SUMS ? sums[threadIdx.x] : 0;
   for (int from = 0; from < rows; from += blockDim.x) {
     int row = from + threadIdx.x, n = rows - from < (int)blockDim.x ? rows - from : (int)blockDim.x;
     if (row < rows) {
-      int minimum = fixed ? maxSteps : exploration_minimum(seed, *step, first + row, maxSteps, exploration);
-      bool halts = maxSteps <= 1 || ((steps[row] >= maxSteps || q[2 * row] > q[2 * row + 1]) && steps[row] >= minimum);
+      int minimum = exploration_minimum(seed, *step, first + row, maxSteps, exploration);
+      bool early = halts_early(rule, q[2 * row], q[2 * row + 1]);
+      bool halts = maxSteps <= 1 || ((steps[row] >= maxSteps || early) && steps[row] >= minimum);
       halted[row] = halts;
       float correct = stats[2 * row], labelled = stats[2 * row + 1];
       bool counts = halts && labelled != 0, exact = correct == labelled;

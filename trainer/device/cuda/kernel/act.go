@@ -1,5 +1,7 @@
 package kernel
 
+import "github.com/hrm-operator/hrm-operator/trainer/device"
+
 const (
 	actFile = "act.cu"
 	// actSums is SUMS of act.cu.
@@ -21,8 +23,7 @@ type ActSizes struct {
 	Rows, First, SeqLen, PuzzleDim, PuzzleRows, MaxSegments int
 	Exploration                                             float64
 	Seed                                                    uint64
-	// Fixed has every row take all segments.
-	Fixed bool
+	Halting                                                 device.Halting
 }
 
 // ActAdmit gives rows that have halted their new example, counts the coming segment, and copies the puzzles' rows.
@@ -50,13 +51,6 @@ func ActFinite(b ActBuffers, s ActSizes) (Work, error) {
 func ActHalt(b ActBuffers, s ActSizes) (Work, error) {
 	return single(Launch{File: actFile, Kernel: "act_halt", Grid: grid(1, 1), Block: block(threads), SharedBytes: 8 * threads * actSums, Args: []Arg{
 		Buffer(b.LossLM), Buffer(b.LossQ), Buffer(b.Q), Buffer(b.Stats), Buffer(b.Steps), Buffer(b.Halted), Buffer(b.Sums), Buffer(b.Finite), Buffer(b.StepCount),
-		Uint64(s.Seed), Float64(s.Exploration), Int32(s.Rows), Int32(s.First), Int32(s.MaxSegments), flag(s.Fixed),
+		Uint64(s.Seed), Float64(s.Exploration), Int32(s.Rows), Int32(s.First), Int32(s.MaxSegments), Int32(s.Halting),
 	}})
-}
-
-func flag(set bool) Int32 {
-	if set {
-		return 1
-	}
-	return 0
 }

@@ -81,13 +81,14 @@ func (a *act) floats(t *testing.T, buffer int) []float32 {
 }
 
 // actSizes are a batch larger than a block, one of a single row, one without puzzle embeddings, training with a single segment
-// and one with fixed segments.
+// and one for every other rule of halting.
 var actSizes = []kernel.ActSizes{
 	{Rows: 300, First: 5, SeqLen: 3, PuzzleDim: 7, PuzzleRows: 4, MaxSegments: 16, Exploration: 0.5, Seed: 1<<40 + 3},
 	{Rows: 1, SeqLen: 5, PuzzleDim: 2, PuzzleRows: 1, MaxSegments: 2, Exploration: 1, Seed: 2},
 	{Rows: 4, SeqLen: 2, PuzzleRows: 1, MaxSegments: 3, Exploration: 0, Seed: 4},
 	{Rows: 9, SeqLen: 2, PuzzleDim: 1, PuzzleRows: 2, MaxSegments: 1, Exploration: 0.1, Seed: 3},
-	{Rows: 40, SeqLen: 2, PuzzleDim: 1, PuzzleRows: 2, MaxSegments: 3, Exploration: 0.5, Seed: 3, Fixed: true},
+	{Rows: 40, SeqLen: 2, PuzzleDim: 1, PuzzleRows: 2, MaxSegments: 3, Exploration: 0.5, Seed: 3, Halting: device.HaltAtLast},
+	{Rows: 70, SeqLen: 2, PuzzleDim: 1, PuzzleRows: 2, MaxSegments: 4, Exploration: 0.3, Seed: 5, Halting: device.HaltAboveZero},
 }
 
 func TestActAdmit_givesHaltedRowsTheNewBatch(t *testing.T) {
@@ -135,10 +136,7 @@ func TestActHalt_decidesAndSumsAsTheLoopDoes(t *testing.T) {
 		halted, sums := make([]int32, s.Rows), make([]float64, 9)
 		for i := range s.Rows {
 			minimum := model.ExplorationMinimum(s.Seed, step, s.First+i, int32(s.MaxSegments), s.Exploration)
-			if s.Fixed {
-				minimum = int32(s.MaxSegments)
-			}
-			halts := model.Halted(steps[i], int32(s.MaxSegments), q[2*i], q[2*i+1], minimum)
+			halts := model.Halted(s.Halting, steps[i], int32(s.MaxSegments), q[2*i], q[2*i+1], minimum)
 			correct, labelled := stats[2*i], stats[2*i+1]
 			exact, terms := correct == labelled, []float64{1, float64(lm[i]), float64(lossQ[2*i]), float64(lossQ[2*i+1])}
 			if halts {

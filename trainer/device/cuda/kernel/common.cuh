@@ -30,6 +30,9 @@ DEVICE float widen(bf16 x) { return float_of((u32)x.bits << 16); }
 DEVICE float widen(float x) { return x; }
 DEVICE bf16 narrow(float x) { return bf16{(unsigned short)round_pair(x, 0)}; }
 
+// sigmoid_fast is 1/(1+exp(-x)) to a few units in the last place.
+DEVICE float sigmoid_fast(float x) { return 1 / (1 + exp2_fast(-x * LOG2E)); }
+
 // move copies 16 bytes. Number by number, for whole structures are copied by halves.
 DEVICE void move(void *to, const void *from) {
   quad q = *(const quad *)from;

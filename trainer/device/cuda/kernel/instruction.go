@@ -33,6 +33,10 @@ var families = map[device.Opcode]func(*call) error{
 	device.OpQLoss:              qLoss,
 	device.OpQLossGrad:          qLossGrad,
 	device.OpFill:               fill,
+	device.OpTranspose:          transpose,
+	device.OpGate:               gate,
+	device.OpGateGradGate:       gateGradGate,
+	device.OpGateGradInput:      gateGradInput,
 }
 
 // For returns what computes an instruction over rows examples. Buffers of the arguments are indices into values.

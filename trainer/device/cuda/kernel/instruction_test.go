@@ -274,6 +274,18 @@ var instructions = map[string]func(b *builder, z sizes){
 	"DropPrefixGrad": func(b *builder, z sizes) {
 		b.do(device.OpDropPrefixGrad, device.Attributes{Prefix: z.prefix}, b.out(z.t(), z.v), b.in(z.s, z.v))
 	},
+	"Transpose": func(b *builder, z sizes) {
+		b.do(device.OpTranspose, device.Attributes{}, b.out(z.d, z.t()), b.in(z.t(), z.d))
+	},
+	"Gate": func(b *builder, z sizes) {
+		b.do(device.OpGate, device.Attributes{}, b.out(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d))
+	},
+	"Gradients of a gate": func(b *builder, z sizes) {
+		gate, d := b.in(z.t(), z.d), b.in(z.t(), z.d)
+		b.do(device.OpGateGradGate, device.Attributes{}, b.out(z.t(), z.d), gate, b.in(z.t(), z.d), b.in(z.t(), z.d), d)
+		b.do(device.OpGateGradInput, device.Attributes{Scale: 1}, b.out(z.t(), z.d), gate, d)
+		b.do(device.OpGateGradInput, device.Attributes{Scale: -1}, b.out(z.t(), z.d), gate, d)
+	},
 	"Fill": func(b *builder, _ sizes) {
 		b.do(device.OpFill, device.Attributes{Scale: 1.25}, b.outF(3))
 	},

@@ -2,21 +2,24 @@
 // nothing while *finite is 0: a step whose loss is not finite leaves the weights as they are.
 //
 // AdamATan2: m = β1 m + (1-β1) g; v = β2 v + (1-β2) g²; p = p*(1-lr*decay) - lr/(1-β1^t) * atan2(m, sqrt(v)/sqrt(1-β2^t)).
+//            Then average = μ average + (1-μ) p of those that have one.
 // SignSGD:   w = w*(1-lr*decay) - lr*sign(Σ g) for every row of a table that a batch used; the sum is over the row's repetitions.
 #include "common.cuh"
 
-// Tensor is one parameter of n numbers with its gradient and its moments. copy receives p in bfloat16, unless null.
+// Tensor is one parameter of n numbers with its gradient and its moments. copy receives p in bfloat16, unless null; average may
+// be null.
 struct Tensor {
   float *p;
   const float *g;
   float *m, *v;
   bf16 *copy;
+  float *average;
   i64 n;
 };
 
-// AdamATan2's scalars: lr*decay, lr/(1-β1^t), sqrt(1-β2^t), β1, 1-β1, β2, 1-β2.
+// AdamATan2's scalars: lr*decay, lr/(1-β1^t), sqrt(1-β2^t), β1, 1-β1, β2, 1-β2, μ, 1-μ.
 struct Adam {
-  float decay, stepSize, correction, beta1, rest1, beta2, rest2;
+  float decay, stepSize, correction, beta1, rest1, beta2, rest2, ema, restEMA;
 };
 
 constexpr int CHUNK = 1024;
@@ -31,6 +34,12 @@ template <int N> DEVICE void update(const Tensor &t, const Adam &h, i64 i) {
     p[k] -= p[k] * h.decay + h.stepSize * atan2f(m[k], sqrtf(v[k]) / h.correction);
   }
   store(t.p + i, p), store(t.m + i, m), store(t.v + i, v);
+  if (t.average) {
+    float a[N];
+    load(a, t.average + i);
+    UNROLL for (int k = 0; k < N; k++) a[k] = h.ema * a[k] + h.restEMA * p[k];
+    store(t.average + i, a);
+  }
   if (t.copy) {
     if constexpr (N == 4)
       *(u64 *)(t.copy + i) = round_pair(p[0], p[1]) | (u64)round_pair(p[2], p[3]) << 32;

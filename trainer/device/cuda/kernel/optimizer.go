@@ -13,12 +13,12 @@ const (
 	// adamChunk is CHUNK of optimizer.cu: the numbers that a block updates, four by each thread.
 	adamChunk = 1024
 	// tensorBytes is the size of Tensor of optimizer.cu.
-	tensorBytes = 48
+	tensorBytes = 56
 )
 
 // Tensor is a parameter for AdamATan2: indices of float32 buffers of N numbers each, and of a bfloat16 buffer that receives
-// the updated parameter, or -1.
-type Tensor struct{ P, G, M, V, Copy, N int }
+// the updated parameter, or -1. Average is the buffer of its moving average, or -1.
+type Tensor struct{ P, G, M, V, Copy, Average, N int }
 
 // AdamATan2 returns one launch that updates all tensors. Buffer scalars holds what [AdamScalars] returns, and buffer finite
 // an int32: 0 leaves everything as it is. Key names the list of tensors among the host's tables.
@@ -27,12 +27,12 @@ func AdamATan2(key string, tensors []Tensor, scalars, finite int) (Work, error) 
 	chunks := &Table{Key: "chunks " + key}
 	blocks := 0
 	for i, t := range tensors {
-		for k, buffer := range []int{t.P, t.G, t.M, t.V, t.Copy} {
+		for k, buffer := range []int{t.P, t.G, t.M, t.V, t.Copy, t.Average} {
 			if buffer >= 0 {
 				table.Pointers = append(table.Pointers, Pointer{At: tensorBytes*i + 8*k, Buffer: buffer})
 			}
 		}
-		binary.LittleEndian.PutUint64(table.Bytes[tensorBytes*i+40:], uint64(t.N))
+		binary.LittleEndian.PutUint64(table.Bytes[tensorBytes*i+48:], uint64(t.N))
 		for chunk := range ceil(t.N, adamChunk) {
 			chunks.Bytes = binary.LittleEndian.AppendUint32(chunks.Bytes, uint32(i))
 			chunks.Bytes = binary.LittleEndian.AppendUint32(chunks.Bytes, uint32(chunk))
@@ -43,7 +43,10 @@ func AdamATan2(key string, tensors []Tensor, scalars, finite int) (Work, error) 
 		Args: []Arg{table, chunks, Buffer(scalars), Buffer(finite)}})
 }
 
-// AdamScalars returns the 28 bytes that buffer scalars of [AdamATan2] holds in a step.
+// AdamScalarBytes is the size of Adam of optimizer.cu.
+const AdamScalarBytes = 36
+
+// AdamScalars returns the AdamScalarBytes that buffer scalars of [AdamATan2] holds in a step.
 func AdamScalars(h device.AdamATan2Step) ([]byte, error) {
 	if h.Step < 1 {
 		return nil, fmt.Errorf("adam-atan2: step %d, but steps count from 1", h.Step)
@@ -51,7 +54,7 @@ func AdamScalars(h device.AdamATan2Step) ([]byte, error) {
 	var out []byte
 	for _, x := range []float64{
 		h.LearningRate * h.WeightDecay, h.LearningRate / (1 - math.Pow(h.Beta1, float64(h.Step))),
-		math.Sqrt(1 - math.Pow(h.Beta2, float64(h.Step))), h.Beta1, 1 - h.Beta1, h.Beta2, 1 - h.Beta2,
+		math.Sqrt(1 - math.Pow(h.Beta2, float64(h.Step))), h.Beta1, 1 - h.Beta1, h.Beta2, 1 - h.Beta2, h.EMADecay, 1 - h.EMADecay,
 	} {
 		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(float32(x)))
 	}

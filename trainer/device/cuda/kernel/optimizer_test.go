@@ -50,7 +50,7 @@ func normal(random *rand.Rand, n int) []float32 {
 
 func TestAdamATan2_updatesAllTensorsAsTheReferenceDoes(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 0))
-	h := device.AdamATan2Step{LearningRate: 1e-2, WeightDecay: 0.5, Beta1: 0.9, Beta2: 0.95, Step: 7}
+	h := device.AdamATan2Step{LearningRate: 1e-2, WeightDecay: 0.5, Beta1: 0.9, Beta2: 0.95, EMADecay: 0.8, Step: 7}
 	scalars, err := kernel.AdamScalars(h)
 	if err != nil {
 		t.Fatal(err)
@@ -59,12 +59,17 @@ func TestAdamATan2_updatesAllTensorsAsTheReferenceDoes(t *testing.T) {
 	var tensors []kernel.Tensor
 	for i, n := range []int{1, 1023, 1024, 4100, 7} {
 		at := len(buffers)
-		tensor := kernel.Tensor{P: at, G: at + 1, M: at + 2, V: at + 3, Copy: at + 4, N: n}
+		tensor := kernel.Tensor{P: at, G: at + 1, M: at + 2, V: at + 3, Average: at + 4, Copy: at + 5, N: n}
 		v := normal(random, n)
 		for k := range v {
 			v[k] *= v[k]
 		}
 		buffers = append(buffers, raw(normal(random, n)...), raw(normal(random, n)...), raw(normal(random, n)...), raw(v...))
+		if i == 2 {
+			tensor.Average, tensor.Copy = -1, at+4
+		} else {
+			buffers = append(buffers, raw(normal(random, n)...))
+		}
 		if i == 1 {
 			tensor.Copy = -1
 		} else {
@@ -79,10 +84,14 @@ func TestAdamATan2_updatesAllTensorsAsTheReferenceDoes(t *testing.T) {
 	got, want := run(t, buffers, work), clone(buffers)
 	for _, tensor := range tensors {
 		array := func(i int) device.Array { return device.HostArrayOver(device.Float32, want[i]) }
-		if err := reference.New().AdamATan2([]device.Dense{{Value: array(tensor.P), Gradient: array(tensor.G), M: array(tensor.M), V: array(tensor.V)}}, h); err != nil {
+		dense, results := device.Dense{Value: array(tensor.P), Gradient: array(tensor.G), M: array(tensor.M), V: array(tensor.V)}, map[string]int{"p": tensor.P, "m": tensor.M, "v": tensor.V}
+		if tensor.Average >= 0 {
+			dense.Average, results["average"] = array(tensor.Average), tensor.Average
+		}
+		if err := reference.New().AdamATan2([]device.Dense{dense}, h); err != nil {
 			t.Fatal(err)
 		}
-		for name, i := range map[string]int{"p": tensor.P, "m": tensor.M, "v": tensor.V} {
+		for name, i := range results {
 			compare(t, fmt.Sprintf("%s of %d", name, tensor.N), floats(t, device.Float32, got[i]), floats(t, device.Float32, want[i]), 1e-6)
 		}
 		if tensor.Copy < 0 {

@@ -4,8 +4,6 @@
 // SwiGLUGrad: dgate = d*up*σ*(1+gate*(1-σ)); dup = d*gate*σ.     dx [n,2F].
 #include "common.cuh"
 
-DEVICE float sigmoid(float x) { return 1 / (1 + exp2_fast(-x * LOG2E)); }
-
 // Position n of the running thread, and its first number i. There are fewer than 2^32 threads.
 template <int N> DEVICE bool place(i64 positions, int F, i64 &n, int &i) {
   u32 accesses = F / N, thread = blockIdx.x * blockDim.x + threadIdx.x, position = thread / accesses;
@@ -21,7 +19,7 @@ template <int N> DEVICE void swiglu_at(const act *x, act *out, i64 positions, in
   float gate[N], up[N];
   load(gate, x + n * 2 * F + i);
   load(up, x + n * 2 * F + F + i);
-  UNROLL for (int k = 0; k < N; k++) gate[k] *= sigmoid(gate[k]) * up[k];
+  UNROLL for (int k = 0; k < N; k++) gate[k] *= sigmoid_fast(gate[k]) * up[k];
   store(out + n * F + i, gate);
 }
 
@@ -37,7 +35,7 @@ template <int N> DEVICE void swiglu_grad_at(const act *x, const act *d, act *dx,
   load(up, x + n * 2 * F + F + i);
   load(g, d + n * F + i);
   UNROLL for (int k = 0; k < N; k++) {
-    float s = sigmoid(gate[k]), dUp = g[k] * gate[k] * s;
+    float s = sigmoid_fast(gate[k]), dUp = g[k] * gate[k] * s;
     gate[k] = g[k] * up[k] * s * (1 + gate[k] * (1 - s));
     up[k] = dUp;
   }

@@ -77,9 +77,10 @@ void check_to_bf16(check *c) {
 
 void check_adam(check *c) {
 	long n = sizes(c);
-	hrm_adam_step h = {.decay = 0.99f, .rate = 0.03f, .beta1 = 0.9f, .beta2 = 0.95f, .denominator = 1.7f};
+	hrm_adam_step h = {.decay = 0.99f, .rate = 0.03f, .beta1 = 0.9f, .beta2 = 0.95f, .denominator = 1.7f, .ema = 0.8f};
 	operand *p = add(c, "p", HRM_F32, n, UPDATED), *g = add(c, "g", HRM_F32, n, INPUT);
 	operand *m = add(c, "m", HRM_F32, n, UPDATED), *v = add(c, "v", HRM_F32, n, UPDATED);
+	operand *average = odds(c, 2) ? add(c, "average", HRM_F32, n, UPDATED) : 0;
 	for (long i = 0; i < n; i++) {
 		set(v, i, v->value[i] * v->value[i]);
 		// A weight that no gradient has reached yet: the angle of nothing is zero.
@@ -87,11 +88,13 @@ void check_adam(check *c) {
 		m->want[i] = h.beta1 * m->value[i] + (1 - h.beta1) * g->value[i];
 		v->want[i] = h.beta2 * v->value[i] + (1 - h.beta2) * g->value[i] * g->value[i];
 		p->want[i] = h.decay * p->value[i] - h.rate * atan2(m->want[i], h.denominator * sqrt(v->want[i]));
+		if (average) average->want[i] = h.ema * average->value[i] + (1 - h.ema) * p->want[i];
 	}
-	while (everywhere(c)) c->k->adam(n, p->at, g->at, m->at, v->at, &h);
+	while (everywhere(c)) c->k->adam(n, p->at, g->at, m->at, v->at, average ? average->at : 0, &h);
 	judge(c, p, tolerance(HRM_F32));
 	judge(c, m, tolerance(HRM_F32));
 	judge(c, v, tolerance(HRM_F32));
+	if (average) judge(c, average, tolerance(HRM_F32));
 }
 
 void check_sign_sgd(check *c) {

@@ -1,4 +1,4 @@
-// RMS norm and SwiGLU, row by row.
+// RMS norm, SwiGLU, gates and transposition.
 #include <math.h>
 #include "check.h"
 
@@ -77,4 +77,51 @@ void check_swiglu_grad(check *c) {
 		din->want[up] = dout->value[i] * g * sg;
 	}
 	judge(c, din, tolerance(s.type));
+}
+
+// add_gate adds a gate of n numbers, now and then far out on both sides.
+static operand *add_gate(check *c, int type, long n) {
+	operand *o = add(c, "gate", type, n, INPUT);
+	for (long i = 0; i < n; i++)
+		if (odds(c, 20)) set(o, i, 60 * o->value[i]);
+	return o;
+}
+
+void check_gate(check *c) {
+	shape s = sizes(c);
+	long n = s.n * s.width;
+	operand *g = add_gate(c, s.type, n), *x = add(c, "x", s.type, n, INPUT), *y = add(c, "y", s.type, n, INPUT), *out = add(c, "out", s.type, n, OUTPUT);
+	while (everywhere(c)) c->k->gate(n, g->at, x->at, y->at, out->at, s.type);
+	for (long i = 0; i < n; i++) out->want[i] = 2 * (sigmoid(g->value[i]) * x->value[i] + sigmoid(-g->value[i]) * y->value[i]);
+	judge(c, out, tolerance(s.type));
+}
+
+void check_gate_grad_gate(check *c) {
+	shape s = sizes(c);
+	long n = s.n * s.width;
+	operand *g = add_gate(c, s.type, n), *x = add(c, "x", s.type, n, INPUT), *y = add(c, "y", s.type, n, INPUT);
+	operand *dout = add(c, "dout", s.type, n, INPUT), *dgate = add(c, "dgate", s.type, n, OUTPUT);
+	while (everywhere(c)) c->k->gate_grad_gate(n, g->at, x->at, y->at, dout->at, dgate->at, s.type);
+	for (long i = 0; i < n; i++)
+		dgate->want[i] = 2 * sigmoid(g->value[i]) * sigmoid(-g->value[i]) * (x->value[i] - y->value[i]) * dout->value[i];
+	judge(c, dgate, tolerance(s.type));
+}
+
+void check_gate_grad_input(check *c) {
+	shape s = sizes(c);
+	long n = s.n * s.width;
+	float scale = draw(c, 2) ? 1 : -1;
+	operand *g = add_gate(c, s.type, n), *dout = add(c, "dout", s.type, n, INPUT), *dx = add(c, "dx", s.type, n, OUTPUT);
+	while (everywhere(c)) c->k->gate_grad_input(n, scale, g->at, dout->at, dx->at, s.type);
+	for (long i = 0; i < n; i++) dx->want[i] = 2 * sigmoid(scale * g->value[i]) * dout->value[i];
+	judge(c, dx, tolerance(s.type));
+}
+
+void check_transpose(check *c) {
+	shape s = sizes(c);
+	long n = s.n * s.width;
+	operand *x = add(c, "x", s.type, n, INPUT), *out = add(c, "out", s.type, n, OUTPUT);
+	while (everywhere(c)) c->k->transpose(s.n, s.width, x->at, out->at, s.type);
+	for (long i = 0; i < n; i++) out->want[i % s.width * s.n + i / s.width] = x->value[i];
+	judge(c, out, 0);
 }

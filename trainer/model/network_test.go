@@ -41,6 +41,55 @@ var variants = []struct {
 	{"a prefix of three positions", func(s *v1alpha1.ModelSpec) { size := int32(20); s.PuzzleEmbeddingSize = &size }},
 	{"no prefix", func(s *v1alpha1.ModelSpec) { size := int32(0); s.PuzzleEmbeddingSize = &size }},
 	{"a single segment", func(s *v1alpha1.ModelSpec) { s.ACT.MaxSteps = 1 }},
+	{"a puzzle embedding with room to spare", func(s *v1alpha1.ModelSpec) { s.PuzzleEmbeddingPositions = 3 }},
+	{"the gradient of the last cycle", func(s *v1alpha1.ModelSpec) { s.Gradient = v1alpha1.GradientLastCycle }},
+	{"the whole gradient", func(s *v1alpha1.ModelSpec) { s.Gradient = v1alpha1.GradientFull }},
+	{"the gradient of four updates", func(s *v1alpha1.ModelSpec) { s.Gradient, s.GradientSteps = v1alpha1.GradientSteps, 4 }},
+	{"gates", func(s *v1alpha1.ModelSpec) {
+		s.Combination, s.Gradient = v1alpha1.CombinationGated, v1alpha1.GradientFull
+	}},
+	{"an MLP over the positions", func(s *v1alpha1.ModelSpec) {
+		s.Mixing, s.PositionEncoding = v1alpha1.MixingMLP, v1alpha1.PositionEncodingNone
+	}},
+	{"attention without positions", func(s *v1alpha1.ModelSpec) { s.PositionEncoding = v1alpha1.PositionEncodingNone }},
+	{"a single level", func(s *v1alpha1.ModelSpec) { s.Levels, s.LLayers, s.LCycles, s.HCycles = 1, 0, 0, 3 }},
+	{"a single level and the whole gradient", func(s *v1alpha1.ModelSpec) {
+		s.Levels, s.LLayers, s.LCycles, s.HCycles, s.Gradient = 1, 0, 0, 3, v1alpha1.GradientFull
+	}},
+	{"TRM", trm},
+	{"TRM with an MLP", func(s *v1alpha1.ModelSpec) {
+		trm(s)
+		s.Mixing, s.PositionEncoding = v1alpha1.MixingMLP, v1alpha1.PositionEncodingNone
+	}},
+	{"TRM that learns of going on", func(s *v1alpha1.ModelSpec) { trm(s); s.ACT.Halting = v1alpha1.HaltingQLearning }},
+	{"TRM of one step and gates", func(s *v1alpha1.ModelSpec) {
+		trm(s)
+		s.Gradient, s.Combination = v1alpha1.GradientOneStep, v1alpha1.CombinationGated
+	}},
+	{"Transformer", transformer},
+	{"Transformer that halts as the official one", func(s *v1alpha1.ModelSpec) { transformer(s); s.ACT.Halting = v1alpha1.HaltingQDifference }},
+	{"Transformer with an MLP and gates", func(s *v1alpha1.ModelSpec) {
+		transformer(s)
+		s.Mixing, s.Combination = v1alpha1.MixingMLP, v1alpha1.CombinationGated
+	}},
+	{"UniversalTransformer", universal},
+	{"UniversalTransformer that shares attention", func(s *v1alpha1.ModelSpec) { universal(s); s.Sharing = v1alpha1.SharingAttention }},
+	{"UniversalTransformer that shares feed-forward parts", func(s *v1alpha1.ModelSpec) { universal(s); s.Sharing = v1alpha1.SharingFeedForward }},
+}
+
+func trm(s *v1alpha1.ModelSpec) {
+	s.Architecture, s.Layers, s.HLayers, s.LLayers, s.PuzzleEmbeddingPositions = v1alpha1.ArchitectureTRM, 2, 0, 0, 2
+	s.ACT.Halting = v1alpha1.HaltingQHalt
+}
+
+func transformer(s *v1alpha1.ModelSpec) {
+	s.Architecture, s.Layers, s.HLayers, s.LLayers, s.HCycles, s.LCycles = v1alpha1.ArchitectureTransformer, 3, 0, 0, 0, 0
+	s.ACT.Halting = v1alpha1.HaltingQHalt
+}
+
+func universal(s *v1alpha1.ModelSpec) {
+	transformer(s)
+	s.Architecture = v1alpha1.ArchitectureUniversalTransformer
 }
 
 // The program that is run must compute what Gorgonia's own executor computes on the same graph.
@@ -77,19 +126,19 @@ func compare(t *testing.T, name string, got, want []float32) {
 // tapeMachine runs the graph with Gorgonia and returns the values of all results.
 func tapeMachine(t *testing.T, m *Model, rows int, arrays map[string]device.Array) map[string][]float32 {
 	t.Helper()
-	h := newHRM(m, rows)
-	results, err := h.train(rows)
+	n := newNetwork(m, rows)
+	results, err := n.train(rows)
 	if err != nil {
 		t.Fatal(err)
 	}
 	hashes := map[uint32]bool{}
-	for _, n := range h.Gorgonia.AllNodes() {
-		if hashes[n.Hashcode()] {
-			t.Fatalf("two nodes share the hash of %v: Gorgonia would merge them", n)
+	for _, node := range n.Gorgonia.AllNodes() {
+		if hashes[node.Hashcode()] {
+			t.Fatalf("two nodes share the hash of %v: Gorgonia would merge them", node)
 		}
-		hashes[n.Hashcode()] = true
+		hashes[node.Hashcode()] = true
 	}
-	for _, n := range h.Gorgonia.Inputs() {
+	for _, n := range n.Gorgonia.Inputs() {
 		a, ok := arrays[n.Name()]
 		if !ok {
 			continue
@@ -111,7 +160,7 @@ func tapeMachine(t *testing.T, m *Model, rows int, arrays map[string]device.Arra
 	for i, r := range results {
 		gorgonia.Read(r.Node, &reads[i])
 	}
-	machine := gorgonia.NewTapeMachine(h.Gorgonia)
+	machine := gorgonia.NewTapeMachine(n.Gorgonia)
 	defer func() { _ = machine.Close() }()
 	if err := machine.RunAll(); err != nil {
 		t.Fatal(err)
@@ -255,16 +304,22 @@ func TestHalted(t *testing.T) {
 		name                     string
 		steps, maxSteps, minimum int32
 		halt, proceed            float32
+		rule                     device.Halting
 		want                     bool
 	}{
-		{"the last segment ends it", 4, 4, 0, -1, 1, true},
-		{"halting promises more", 2, 4, 0, 1, -1, true},
-		{"going on promises more", 2, 4, 0, -1, 1, false},
-		{"exploration keeps it", 2, 4, 3, 1, -1, false},
-		{"exploration has had its segments", 3, 4, 3, 1, -1, true},
-		{"one segment is all there is", 1, 1, 0, -1, 1, true},
+		{"the last segment ends it", 4, 4, 0, -1, 1, device.HaltAboveContinue, true},
+		{"halting promises more", 2, 4, 0, 2, 1, device.HaltAboveContinue, true},
+		{"going on promises more", 2, 4, 0, 1, 2, device.HaltAboveContinue, false},
+		{"exploration keeps it", 2, 4, 3, 1, -1, device.HaltAboveContinue, false},
+		{"exploration has had its segments", 3, 4, 3, 1, -1, device.HaltAboveContinue, true},
+		{"one segment is all there is", 1, 1, 0, -1, 1, device.HaltAboveContinue, true},
+		{"the answer is held for right", 2, 4, 0, 1, 2, device.HaltAboveZero, true},
+		{"the answer is held for wrong", 2, 4, 0, -1, -2, device.HaltAboveZero, false},
+		{"the answer is held for right too early", 2, 4, 3, 1, -1, device.HaltAboveZero, false},
+		{"segments are fixed", 2, 4, 0, 1, -1, device.HaltAtLast, false},
+		{"fixed segments end", 4, 4, 0, -1, 1, device.HaltAtLast, true},
 	} {
-		if got := Halted(c.steps, c.maxSteps, c.halt, c.proceed, c.minimum); got != c.want {
+		if got := Halted(c.rule, c.steps, c.maxSteps, c.halt, c.proceed, c.minimum); got != c.want {
 			t.Errorf("%s: halted is %t", c.name, got)
 		}
 	}
