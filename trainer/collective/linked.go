@@ -186,11 +186,14 @@ func (l *linked) Barrier(ctx context.Context) error {
 
 // Close implements [Group].
 func (l *linked) Close(reason error) error {
+	defer l.unwatch()
 	if reason != nil {
+		// The others are told before their devices are: they are to know whom they have lost.
+		err := l.Group.Close(reason)
 		l.link.Abort(reason)
+		return errors.Join(err, l.link.Close())
 	}
-	// The link first, and as long as losses are noticed: it waits for the device, which may wait for others.
+	// The group notices losses until the link is closed, which waits for the device, which may wait for others.
 	err := l.link.Close()
-	l.unwatch()
-	return errors.Join(err, l.Group.Close(reason))
+	return errors.Join(err, l.Group.Close(nil))
 }

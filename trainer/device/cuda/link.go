@@ -22,6 +22,8 @@ const (
 	// callTime is how long an abort waits for a call that is under way. Calls only add work to a stream, but for the first of
 	// their kind, which connect, and wait for ever for one that is gone.
 	callTime = 2 * time.Second
+	// verdictTime is how long a link that another one of the process has broken waits to be aborted: who does that knows more.
+	verdictTime = 2 * time.Second
 )
 
 var errLinkClosed = errors.New("the link is closed")
@@ -111,7 +113,7 @@ func (d *Device) Link(ctx context.Context, id []byte, rank, size int) (device.Li
 	d.linking.Unlock()
 	go l.watch()
 	// What the others still do to join may wait for this GPU: it has no collective before all are done.
-	if err := l.gate.meet(); err != nil {
+	if err := l.meet(); err != nil {
 		l.Abort(err)
 		return nil, err
 	}
@@ -238,13 +240,27 @@ func (l *link) minimum(s binding.Stream, at binding.Pointer, n int) error {
 // launch calls f, which adds collectives to streams or launches graphs that have some, while the other GPUs of this process
 // do the same. It is called from the device's goroutine.
 func (l *link) launch(f func() error) error {
-	for _, do := range []func() error{l.gate.meet, f, l.gate.meet} {
+	for _, do := range []func() error{l.meet, f, l.meet} {
 		if err := do(); err != nil {
 			l.Abort(err)
 			return err
 		}
 	}
 	return nil
+}
+
+// meet comes to the gate.
+func (l *link) meet() error {
+	err := l.gate.meet()
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-l.ended:
+		return l.Err()
+	case <-time.After(verdictTime):
+		return fmt.Errorf("another GPU of this process: %w", err)
+	}
 }
 
 // call holds the communicator for a call of the library.
