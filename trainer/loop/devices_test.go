@@ -202,13 +202,12 @@ func TestDevices_trainOnGPUsThatAreLinked(t *testing.T) {
 
 // A GPU that fails while the others wait for its gradients does not keep them.
 func TestDevices_leaveAGPUThatFails(t *testing.T) {
-	data := tinyData(t)
 	store, _ := directory(t)
 	open := fakeGPUs(t, 3)
-	_, errs := nodes{t: t, spec: tinyJob(t), data: data, store: store, size: 1, devices: 3, device: func(rank int) (device.Device, error) {
+	_, errs := nodes{t: t, spec: tinyJob(t), data: tinyData(t), store: store, size: 1, devices: 3, device: func(rank int) (device.Device, error) {
 		d, err := open(rank)
-		if rank == 2 && err == nil {
-			return faultyGPU{faulty{d, true}, d.(device.Linker)}, nil
+		if gpu, ok := d.(*cuda.Device); ok && rank == 2 {
+			return faultyGPU{gpu}, err
 		}
 		return d, err
 	}}.run()
@@ -220,8 +219,22 @@ func TestDevices_leaveAGPUThatFails(t *testing.T) {
 	}
 }
 
-// faultyGPU can be linked as long as it works.
-type faultyGPU struct {
-	faulty
-	device.Linker
+// faultyGPU fails in its third step.
+type faultyGPU struct{ *cuda.Device }
+
+func (f faultyGPU) NewStepper(steps device.Steps) (device.Stepper, error) {
+	s, err := f.Device.NewStepper(steps)
+	return &faultyStepper{Stepper: s}, err
+}
+
+type faultyStepper struct {
+	device.Stepper
+	steps int
+}
+
+func (s *faultyStepper) Step(ctx context.Context, in device.StepInput) ([]device.StepResult, error) {
+	if s.steps++; s.steps > 2 {
+		return nil, errFaulty
+	}
+	return s.Stepper.Step(ctx, in)
 }
