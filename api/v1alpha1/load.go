@@ -93,10 +93,10 @@ func between[T int32 | int64](x, low, high T, path *field.Path) rule {
 	return rule{x >= low && x <= high, path, fmt.Sprintf("must be from %d to %d, not %d", low, high, x)}
 }
 
-// only is a rule for a number that some architectures have, from low to high, and others do not.
-func only(x, low, high int32, has bool, path *field.Path, remedy string) rule {
+// only is a rule for a number that some architectures have, from 1 to high, and others do not.
+func only(x, high int32, has bool, path *field.Path, remedy string) rule {
 	if has {
-		return between(x, low, high, path)
+		return between(x, 1, high, path)
 	}
 	return rule{x == 0, path, remedy}
 }
@@ -146,11 +146,11 @@ func (m *ModelSpec) validateRecurrence(path *field.Path) error {
 	hrm, universal := m.Architecture == ArchitectureHRM, m.Architecture == ArchitectureUniversalTransformer
 	recurrent, two := hrm || m.Architecture == ArchitectureTRM, m.TwoLevels()
 	return check(
-		only(m.Layers, 1, 128, !hrm, path.Child("layers"), "is not for architecture HRM: use hLayers and lLayers"),
-		only(m.HLayers, 1, 64, hrm, path.Child("hLayers"), "is only for architecture HRM: use layers"),
-		only(m.LLayers, 1, 64, hrm && two, path.Child("lLayers"), "is only for architecture HRM with two levels: remove it"),
-		only(m.HCycles, 1, 64, recurrent, path.Child("hCycles"), "is only for architectures HRM and TRM: remove it"),
-		only(m.LCycles, 1, 64, two, path.Child("lCycles"), "is only for architectures HRM and TRM with two levels: remove it"),
+		only(m.Layers, 128, !hrm, path.Child("layers"), "is not for architecture HRM: use hLayers and lLayers"),
+		only(m.HLayers, 64, hrm, path.Child("hLayers"), "is only for architecture HRM: use layers"),
+		only(m.LLayers, 64, hrm && two, path.Child("lLayers"), "is only for architecture HRM with two levels: remove it"),
+		only(m.HCycles, 64, recurrent, path.Child("hCycles"), "is only for architectures HRM and TRM: remove it"),
+		only(m.LCycles, 64, two, path.Child("lCycles"), "is only for architectures HRM and TRM with two levels: remove it"),
 		rule{m.Levels == 0 || hrm, path.Child("levels"), "is only for architecture HRM: remove it"},
 		between(m.Levels, 0, 2, path.Child("levels")),
 		rule{m.Sharing == "" || universal, path.Child("sharing"), "is only for architecture UniversalTransformer: remove it"},

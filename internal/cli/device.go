@@ -77,9 +77,9 @@ func (f *deviceFlags) list(say func(string)) ([]open.Choice, error) {
 	return list, nil
 }
 
-// openAll opens devices and says which ones they are. close closes those that were opened.
-func openAll(list []open.Choice, say func(string)) (devices []device.Device, close func() error, err error) {
-	close = func() error {
+// openAll opens devices and says which ones they are. closeAll closes those that were opened.
+func openAll(list []open.Choice, say func(string)) (devices []device.Device, closeAll func() error, err error) {
+	closeAll = func() error {
 		var all []error
 		for _, d := range devices {
 			all = append(all, d.Close())
@@ -89,12 +89,12 @@ func openAll(list []open.Choice, say func(string)) (devices []device.Device, clo
 	for _, c := range list {
 		d, note, err := c.Open()
 		if err != nil {
-			return nil, nil, errors.Join(openFailure(err), close())
+			return nil, nil, errors.Join(openFailure(err), closeAll())
 		}
 		devices = append(devices, d)
 		if note != "" {
 			say(note)
 		}
 	}
-	return devices, close, nil
+	return devices, closeAll, nil
 }

@@ -64,9 +64,9 @@ func (a *alone) withGPUs(n int) *alone {
 }
 
 // start trains on these devices.
-func (a *alone) start(device string, flags ...string) *process {
+func (a *alone) start(device string) *process {
 	a.t.Helper()
-	cmd := exec.Command(os.Args[0], append([]string{"train", "-f", a.job, "--store", a.store, "--scratch", a.t.TempDir(), "--device", device}, flags...)...)
+	cmd := exec.Command(os.Args[0], "train", "-f", a.job, "--store", a.store, "--scratch", a.t.TempDir(), "--device", device)
 	cmd.Env = append(append(os.Environ(), asCommand+"=1"), a.env...)
 	return startProcess(a.t, cmd)
 }

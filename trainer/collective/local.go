@@ -188,7 +188,7 @@ func (t *team) complete(r *round) bool {
 func (t *team) lose(place int, reason string) bool {
 	lost := &PeerLostError{Rank: t.nodes.Rank(), Reason: fmt.Sprintf("its device %d %s", place, reason)}
 	t.cancel(lost)
-	return context.Cause(t.ctx) == error(lost)
+	return errors.Is(context.Cause(t.ctx), lost)
 }
 
 // AllReduce implements [Group]: the sums of this process, by place, travel as one, through host memory.

@@ -224,7 +224,7 @@ func (d *Device) upload(to binding.Pointer, src []byte) error {
 		if err := d.driver.MemcpyHtoDAsync(to, unsafe.Add(d.staging, d.stagingUsed), n, d.stream); err != nil {
 			return err
 		}
-		d.stagingUsed = min(roundUp(d.stagingUsed+n, alignment), stagingBytes)
+		d.stagingUsed = min(aligned(d.stagingUsed+n), stagingBytes)
 		src, to = src[n:], to+binding.Pointer(n)
 	}
 	return nil
@@ -265,6 +265,7 @@ func (d *Device) takeFault() error {
 	return errors.Join(err, d.clearFault())
 }
 
-func roundUp(n, to int) int { return (n + to - 1) / to * to }
+// aligned rounds a size up.
+func aligned(n int) int { return (n + alignment - 1) / alignment * alignment }
 
 func gibibytes(n int64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }

@@ -13,7 +13,7 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
 )
 
-// NCCLVariable, set to "off" in the environment, keeps NCCL from being used.
+// NCCLVariable names the environment variable that keeps NCCL from being used if it is "off".
 const NCCLVariable = "HRM_NCCL"
 
 const (

@@ -151,7 +151,7 @@ func (u *denseUpdate) cost() (c device.Cost) {
 // is says whether the launch is of this list, and writes the copies that there are now.
 func (u *denseUpdate) is(list []dense) bool {
 	return u != nil && slices.Equal(u.list, list) &&
-		slices.EqualFunc(u.list, u.copies, func(p dense, copy *block) bool { return p.value.copy == copy })
+		slices.EqualFunc(u.list, u.copies, func(p dense, written *block) bool { return p.value.copy == written })
 }
 
 // done notes that the launch has changed arrays.

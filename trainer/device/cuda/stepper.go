@@ -188,8 +188,8 @@ func (s *stepper) start() (err error) {
 func (s *stepper) startSlot(to *slot) (err error) {
 	d := s.device
 	examples := 4 * s.steps.Rows * (2*s.seqLen + 1)
-	to.scalars = roundUp(examples, alignment)
-	to.reply = to.scalars + roundUp(scalarBytes, alignment)
+	to.scalars = aligned(examples)
+	to.reply = to.scalars + aligned(scalarBytes)
 	if to.host, err = d.driver.MemAllocHost(to.reply + faultAt + 4); err != nil {
 		return fmt.Errorf("pinned host memory: %w", err)
 	}
