@@ -75,7 +75,7 @@ func (p *plan) placeWork(scratch int) {
 		v := &x.program.Values[i]
 		if v.Role == device.Input && p.overwritten(i) {
 			p.shadow[i] = p.size
-			p.size = aligned(p.size+count(v, p.rows)*v.DType.Size())
+			p.size = aligned(p.size + count(v, p.rows)*v.DType.Size())
 		}
 	}
 	p.scratch = p.size
