@@ -12,6 +12,7 @@ import (
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda"
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/fake"
 )
 
@@ -153,39 +154,87 @@ func numbers(rank, n int) []float32 {
 	return x
 }
 
-func TestLink_takesTheMinimumOfFlagsAndGathers(t *testing.T) {
-	c := gpu(t)
-	noErrors(t, linked(t, gpus(t, c, 3), func(_ context.Context, i int, d *cuda.Device, l device.Link) error {
+// anyGPUs opens all of the machine's GPUs if they are to be tested, else three fake ones.
+func anyGPUs(t *testing.T) []*cuda.Device {
+	t.Helper()
+	if !hasGPU() {
+		return gpus(t, gpu(t), 3)
+	}
+	infos, err := cuda.List(binding.SystemSearch())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(infos) == 1 && infos[0].NoNCCL != "" {
+		t.Skip(infos[0].NoNCCL)
+	}
+	var all []*cuda.Device
+	for _, info := range infos {
+		d, err := cuda.New(cuda.Options{Index: info.Index})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Log(d)
+		t.Cleanup(func() {
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		all = append(all, d)
+	}
+	return all
+}
+
+// On a machine with one GPU this shows that NCCL is found and adds to its stream, on one with several that they are linked.
+func TestLink_sumsTakesMinimaAndGathers(t *testing.T) {
+	all := anyGPUs(t)
+	n := len(all)
+	noErrors(t, linked(t, all, func(_ context.Context, i int, d *cuda.Device, l device.Link) error {
+		// Sums of integers are exact in any order.
+		const length = 1 << 20
+		x, err := filled(d, slices.Repeat([]float32{float32(i + 1)}, length))
+		if err != nil {
+			return err
+		}
 		flags, err := d.NewArray(device.Int32, 2)
 		if err != nil {
 			return err
 		}
-		if err := flags.Write(0, device.Bytes([]int32{1, min(1, int32(i))})); err != nil {
+		if err := flags.Write(0, device.Bytes([]int32{1, int32(i)})); err != nil {
+			return err
+		}
+		gathered, err := d.NewArray(device.Float32, 2*n)
+		if err != nil {
 			return err
 		}
 		own, err := filled(d, []float32{float32(i), 10 * float32(i)})
 		if err != nil {
 			return err
 		}
-		all, err := d.NewArray(device.Float32, 6)
+		if err := errors.Join(l.AllReduce([]device.Array{x, flags}), l.AllGather(own, gathered)); err != nil {
+			return err
+		}
+		sums, err := device.ReadFloats(x, 0, length)
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(l.AllReduce([]device.Array{flags}), l.AllGather(own, all)); err != nil {
+		if want := slices.Repeat([]float32{float32(n * (n + 1) / 2)}, length); !slices.Equal(sums, want) {
+			t.Errorf("rank %d: a sum of %v is none", i, sums[0])
+		}
+		minima, err := device.ReadInts(flags, 0, 2)
+		if err != nil {
 			return err
 		}
-		got := make([]int32, 2)
-		if err := flags.Read(0, device.Bytes(got)); err != nil {
-			return err
+		if !slices.Equal(minima, []int32{1, 0}) {
+			t.Errorf("rank %d: the minima are %v", i, minima)
 		}
-		if !slices.Equal(got, []int32{1, 0}) {
-			t.Errorf("rank %d: the flags are %v", i, got)
+		var want []float32
+		for rank := range n {
+			want = append(want, float32(rank), 10*float32(rank))
 		}
-		x, err := device.ReadFloats(all, 0, 6)
-		if !slices.Equal(x, []float32{0, 0, 1, 10, 2, 20}) {
-			t.Errorf("rank %d has gathered %v", i, x)
+		if got, err := device.ReadFloats(gathered, 0, 2*n); err != nil || !slices.Equal(got, want) {
+			t.Errorf("rank %d has gathered %v, %v, want %v", i, got, err, want)
 		}
-		return err
+		return l.Err()
 	}))
 }
 

@@ -53,9 +53,13 @@ struct Communicator {
 
 struct {
   int version = 22304, broken = 0;
-  long identifiers = 0, generation = 0;
+  long generation = 0;
+  // identifiers are those that this process gave, of which each had a file.
+  std::vector<std::string> identifiers;
   std::string last_error;
 } nccl;
+
+std::string file_of(const std::string &id) { return "/dev/shm/hrm-fake-nccl-" + id; }
 
 // group_depth counts the groups that the thread has begun; grouped are the calls in them, group_error what has failed there.
 thread_local int group_depth, group_error;
@@ -69,6 +73,8 @@ thread_local std::vector<Grouped> grouped;
 void reset_nccl() {
   nccl.version = 22304, nccl.broken = 0, nccl.generation++;
   nccl.last_error = "";
+  for (auto &id : nccl.identifiers) unlink(file_of(id).c_str());
+  nccl.identifiers.clear();
 }
 
 std::vector<Communicator *> communicators() {
@@ -194,8 +200,6 @@ void leave(Communicator *c) {
   state.mutex.lock();
 }
 
-std::string file_of(const char *id) { return std::string("/dev/shm/hrm-fake-nccl-") + id; }
-
 // attach maps the file of an identifier.
 Meeting *attach(const char *id, int flags) {
   int file = open(file_of(id).c_str(), O_RDWR | flags, 0600);
@@ -221,10 +225,11 @@ API int ncclGetVersion(int *version) { CALL(NCCL_INTERNAL); *version = nccl.vers
 API int ncclGetUniqueId(UniqueId *id) {
   CALL(NCCL_SYSTEM);
   memset(id, 0, sizeof *id);
-  snprintf(id->internal, sizeof id->internal, "%d-%lld-%ld", getpid(), (long long)std::chrono::steady_clock::now().time_since_epoch().count(), ++nccl.identifiers);
+  snprintf(id->internal, sizeof id->internal, "%d-%lld", getpid(), (long long)std::chrono::steady_clock::now().time_since_epoch().count());
   Meeting *m = attach(id->internal, O_CREAT | O_EXCL);
   if (!m) return failed(NCCL_SYSTEM, "no shared memory");
   munmap(m, sizeof *m);
+  nccl.identifiers.push_back(id->internal);
   return 0;
 }
 
