@@ -114,3 +114,29 @@ func TestTrace_deliversWhatIsAskedFor(t *testing.T) {
 		}
 	}
 }
+
+func TestTrace_ofAModelOfOneStateDeliversItAsBoth(t *testing.T) {
+	seen := 0
+	for _, v := range variants {
+		m, err := Build(tiny(v.change), tinyShape, v1alpha1.PrecisionFloat32, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m.States()) > 1 {
+			continue
+		}
+		seen++
+		trace, err := BuildTrace(m, TraceOptions{States: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, moment := range trace.Moments {
+			if moment.ZH == "" || moment.ZL != moment.ZH {
+				t.Errorf("%s: moment %+v", v.name, moment)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no variant has one state")
+	}
+}
