@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/hrm-operator/hrm-operator/trainer/collective"
@@ -28,6 +29,10 @@ func trainOn(ctx context.Context, devices []device.Device, o loop.Options) error
 		})
 	}
 	running.Wait()
+	if o.Group.Rank() == 0 && errs[0] == nil {
+		// Everything is saved. Who was told to stop while it waited for that has lost nothing.
+		errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, context.Canceled) })
+	}
 	return causes(errs)
 }
 

@@ -128,6 +128,15 @@ func joined(a, b context.Context) (context.Context, func()) {
 	return ctx, func() { unlink(); cancel(nil) }
 }
 
+// Verdict is why a device's link has failed that is not used by way of the group: the loss of a peer, if the group finds one
+// soon. Other errors it returns as they are.
+func Verdict(g Group, err error) error {
+	if link := DeviceLink(g); link == nil || link.Err() == nil {
+		return err
+	}
+	return verdict(g, err)
+}
+
 // verdict is why a link has failed: the loss of a peer, if the group finds one soon.
 func verdict(g Group, err error) error {
 	var lost *PeerLostError

@@ -59,7 +59,7 @@ func (t *Trainer) stepAhead(ctx context.Context) error {
 	results, err := t.ahead.stepper.Step(ctx, in)
 	t.watch.lap(partCompute)
 	if err != nil {
-		return fmt.Errorf("step %d: %w", t.step, cause(ctx, err))
+		return fmt.Errorf("step %d: %w", t.step, collective.Verdict(t.group, cause(ctx, err)))
 	}
 	return t.hear(ctx, results)
 }
@@ -108,7 +108,7 @@ func (t *Trainer) Settle() error {
 	}
 	results, err := t.ahead.stepper.Wait()
 	if err != nil {
-		return fmt.Errorf("step %d: %w", t.step, err)
+		return fmt.Errorf("step %d: %w", t.step, collective.Verdict(t.group, err))
 	}
 	if err := t.hear(t.group.Context(), results); err != nil {
 		return err

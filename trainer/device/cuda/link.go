@@ -24,6 +24,8 @@ const (
 	callTime = 2 * time.Second
 	// verdictTime is how long a link that another one of the process has broken waits to be aborted: who does that knows more.
 	verdictTime = 2 * time.Second
+	// freeTime is how long the end of a device waits for NCCL to give up a communicator.
+	freeTime = 30 * time.Second
 )
 
 var errLinkClosed = errors.New("the link is closed")
@@ -126,6 +128,9 @@ func (l *link) join(ctx context.Context, id binding.UniqueID) error {
 	joined := make(chan error, 1)
 	go func() {
 		joined <- l.onThread(func() (err error) {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			l.comm, err = l.nccl.CommInitRank(l.size, id, l.rank)
 			return err
 		})
@@ -251,35 +256,52 @@ func (l *link) launch(f func() error) error {
 
 // meet comes to the gate.
 func (l *link) meet() error {
-	err := l.gate.meet()
-	if err == nil {
+	if l.gate.meet() == nil {
 		return nil
 	}
+	return l.siblingFailed()
+}
+
+// siblingFailed is why the link is aborted, or, if nobody does that soon, why the gate is broken.
+func (l *link) siblingFailed() error {
 	select {
 	case <-l.ended:
 		return l.Err()
 	case <-time.After(verdictTime):
-		return fmt.Errorf("another GPU of this process: %w", err)
+		return fmt.Errorf("another GPU of this process: %w", l.gate.reason)
 	}
 }
 
-// call holds the communicator for a call of the library.
+// call holds the communicator for a call of the library. An abort holds it until no graph uses it any more, one that is being
+// captured neither: who captures must hear of the abort without waiting for it.
 func (l *link) call(f func() error) error {
-	l.using <- struct{}{}
-	defer func() { <-l.using }()
+	select {
+	case l.using <- struct{}{}:
+		defer func() { <-l.using }()
+	case <-l.ended:
+	}
 	if err := l.Err(); err != nil {
 		return err
 	}
 	return f()
 }
 
-// watch looks for what has failed in the background, until the link ends.
+// watch looks for what has failed in the background, until the link ends. When another GPU of the process fails, this one's
+// thread may wait for it wherever it is.
 func (l *link) watch() {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
+	broken := l.gate.broken
 	for {
 		select {
 		case <-l.ended:
+			return
+		case <-broken:
+			if errors.Is(l.gate.reason, errLinkClosed) {
+				broken = nil // the other one has nothing more to do
+				continue
+			}
+			l.Abort(l.siblingFailed())
 			return
 		case <-ticker.C:
 		}
@@ -356,8 +378,13 @@ func (d *Device) closeLinks() error {
 	var all []error
 	for l := range links {
 		l.Abort(errLinkClosed)
-		<-l.freed
-		all = append(all, l.freeErr)
+		select {
+		case <-l.freed:
+			all = append(all, l.freeErr)
+		case <-time.After(freeTime):
+			// After some failures no graph can be freed, and NCCL waits for that. The process ends anyway.
+			all = append(all, errors.New("NCCL does not give a communicator up"))
+		}
 	}
 	return errors.Join(all...)
 }

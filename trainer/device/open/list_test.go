@@ -4,9 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/fake"
 )
 
 // listed are the names of the devices that a name stands for.
@@ -24,12 +21,7 @@ func listed(t *testing.T, name string) string {
 }
 
 func TestList_takesAllGPUsThatCanBeUsed(t *testing.T) {
-	c, err := fake.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Reset)
-	t.Setenv(binding.LibrariesVariable, c.Dir)
+	c := withFakeGPU(t)
 	c.SetGPU(3, 9, 0, 12040)
 	for name, want := range map[string]string{
 		"": "cuda:0 cuda:1 cuda:2", "auto": "cuda:0 cuda:1 cuda:2", "cuda": "cuda:0 cuda:1 cuda:2", "cuda:1": "cuda:1", "cuda:2,0": "cuda:2 cuda:0",
@@ -44,6 +36,20 @@ func TestList_takesAllGPUsThatCanBeUsed(t *testing.T) {
 		if got := listed(t, name); got != want {
 			t.Errorf("with GPUs that cannot be used %q is %q, want %q", name, got, want)
 		}
+	}
+}
+
+func TestList_notesWhichGPUsCannotBeUsed(t *testing.T) {
+	c := withFakeGPU(t)
+	c.SetGPU(3, 9, 0, 12040)
+	c.SetCapability(1, 7, 5)
+	var notes []string
+	list, err := List("cuda", Options{Note: func(note string) { notes = append(notes, note) }})
+	if err != nil || len(list) != 2 || list[0].name != "cuda:0" || list[1].name != "cuda:2" {
+		t.Errorf("got %v, %v, want all but the second", list, err)
+	}
+	if len(notes) != 1 || !strings.Contains(notes[0], "cuda:1 (Fake GPU 1) is not used") || !strings.Contains(notes[0], "7.5") {
+		t.Errorf("the notes are %q", notes)
 	}
 }
 

@@ -173,7 +173,8 @@ func (d *Driver) DeviceCount() (int, error) {
 // DeviceGet returns the GPU of an index.
 func (d *Driver) DeviceGet(index int) (Device, error) {
 	var v Device
-	return v, d.check(d.deviceGet, d.deviceGet.call(uintptr(unsafe.Pointer(&v)), uintptr(index)))
+	err := d.check(d.deviceGet, d.deviceGet.call(uintptr(unsafe.Pointer(&v)), uintptr(index)))
+	return v, err
 }
 
 // DeviceName returns the GPU's name.

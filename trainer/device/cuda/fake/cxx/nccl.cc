@@ -186,8 +186,10 @@ bool in_graphs(Communicator *c) {
   auto has = [=](const std::vector<Work> &works) {
     return std::any_of(works.begin(), works.end(), [=](const Work &w) { return w.communicator == c; });
   };
-  for (auto &h : state.handles)
+  for (auto &h : state.handles) {
     if ((h.second == "graph" || h.second == "executable graph") && has(((Graph *)h.first)->nodes)) return true;
+    if (h.second == "stream" && ((Stream *)h.first)->capturing && has(((Stream *)h.first)->captured)) return true;
+  }
   return false;
 }
 
