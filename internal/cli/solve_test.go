@@ -194,6 +194,7 @@ func FuzzSplitPuzzles(f *testing.F) {
 	f.Add(puzzleA)
 	f.Add("\n\n" + puzzleA + "\r\n" + puzzleB + "\n\n")
 	f.Add("")
+	f.Add(" ")
 	f.Add("\n\x00\n\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, parse := range []func(string) ([]int32, error){rules.Parse, gridRules{}.Parse} {

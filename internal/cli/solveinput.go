@@ -134,7 +134,7 @@ func splitPuzzles(source, text string, parse func(string) ([]int32, error)) ([]q
 		return question{}, dataerror.New(source, line, "%v", err)
 	}
 	whole := strings.Trim(text, "\r\n")
-	if whole == "" {
+	if strings.TrimSpace(whole) == "" {
 		return nil, dataerror.New(source, 0, "holds no puzzle")
 	}
 	if q, err := ask(whole, 1); err == nil || source == "" {
