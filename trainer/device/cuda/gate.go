@@ -65,6 +65,12 @@ func (g *gate) meet() error {
 	case <-open:
 		return nil
 	case <-g.broken:
+	}
+	// Who has met the others may be late to notice, and one of them may have closed its link meanwhile.
+	select {
+	case <-open:
+		return nil
+	default:
 		return g.reason
 	}
 }
