@@ -8,18 +8,31 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
+	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/fake"
 )
 
 // TestProve_goesOnWhereASliceEnded proves, in miniature and without a GPU, all but what needs one.
 func TestProve_goesOnWhereASliceEnded(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it builds hrm and trains")
+		t.Skip("it builds hrm and trains; CI is never short")
 	}
 	bin, state := t.TempDir(), t.TempDir()
 	build := exec.Command("go", "build", "-o", filepath.Join(bin, "hrm"), "../../cmd/hrm")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, said)
+	}
+	libraries, err := fake.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Of the checks only the list of devices is made here: their own test makes them all.
+	for _, name := range []string{"cuda.test", "loop.test"} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/false\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	source, err := filepath.Abs("../../trainer/dataset/sudoku/testdata/norvig_sudoku10k.csv.gz")
 	if err != nil {
@@ -32,7 +45,8 @@ func TestProve_goesOnWhereASliceEnded(t *testing.T) {
 	prove := func(environment ...string) (said string, code int) {
 		t.Helper()
 		command := exec.Command("./prove", bin)
-		command.Env = append(append(os.Environ(), "MINIATURE=1", "DEVICE=reference", "STATE="+state, "JOB="+job, "STAGES=train scaling halting report analysis"), environment...)
+		command.Env = append(append(os.Environ(), "MINIATURE=1", "DEVICE=reference", "STATE="+state, "JOB="+job,
+			"PARTS=devices", binding.LibrariesVariable+"="+libraries), environment...)
 		out, err := command.CombinedOutput()
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
@@ -42,8 +56,11 @@ func TestProve_goesOnWhereASliceEnded(t *testing.T) {
 		}
 		return string(out), 0
 	}
-	if said, code := prove("SLICE=0"); code != 75 || !strings.Contains(said, "train is next") {
+	if said, code := prove("SLICE=0"); code != 75 || !strings.Contains(said, "check is next") {
 		t.Fatalf("without time it exits with %d:\n%s", code, said)
+	}
+	if said, code := prove("STAGES=check"); code != 0 || !strings.Contains(said, "Fake GPU 0") {
+		t.Fatalf("the check exits with %d:\n%s", code, said)
 	}
 	// Every call asks the trainer to stop after a second at the latest.
 	code, said, calls := 75, "", 0

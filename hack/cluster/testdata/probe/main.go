@@ -36,18 +36,23 @@ func main() {
 	}
 }
 
-// serve answers on port 8080 and calls asked after each answer.
-func serve(asked func()) {
-	err := http.ListenAndServe(":8080", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+// serve answers on port 8080 and calls asked with each answer.
+func serve(asked func()) *http.Server {
+	s := &http.Server{Addr: ":8080", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "hello")
 		asked()
-	}))
-	fmt.Println("probe:", err)
+	})}
+	go func() {
+		if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			fmt.Println("probe:", err)
+		}
+	}()
+	return s
 }
 
 // wait ends two seconds after SIGTERM, as a trainer does that saves first.
 func wait() {
-	go serve(func() {})
+	serve(func() {})
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
 	fmt.Println("waiting")
@@ -65,7 +70,7 @@ const patience = time.Minute
 // may take the peer longer: that a name is not known yet is remembered by DNS for some seconds.
 func gang() error {
 	met := make(chan struct{})
-	go serve(sync.OnceFunc(func() { close(met) }))
+	server := serve(sync.OnceFunc(func() { close(met) }))
 	peer := map[string]string{"0": "1", "1": "0"}[os.Getenv("JOB_COMPLETION_INDEX")]
 	err := errors.Join(
 		eventually("the peer", func() error { return get(http.DefaultClient, "http://gang-"+peer+".gang:8080/", "") }),
@@ -75,9 +80,8 @@ func gang() error {
 	)
 	select {
 	case <-met:
-		// The answer is still on its way.
-		time.Sleep(time.Second)
-		return err
+		// The answer may still be on its way: that is waited for.
+		return errors.Join(err, server.Shutdown(context.Background()))
 	case <-time.After(patience):
 		return errors.Join(err, errors.New("the peer has not asked for this pod"))
 	}
