@@ -24,7 +24,7 @@ const (
 
 // Steps says what training steps consist of, for the rows [First, First+Rows) of the global batch. In each, rows that have
 // halted take the example that was handed over for them; the program runs a segment; it is decided which rows have halted,
-// as model.Halted and model.ExplorationMinimum do; the figures of the step are added to sums; parameters and the rows of the
+// as model.Halted and model.ExplorationMinimum do; the figures of the rows are summed up; parameters and the rows of the
 // puzzle table that were used are updated. If there is a link, gradients are those of all ranks, and one whose loss is not
 // finite keeps all from their update; sums are of the own rows alone.
 type Steps struct {
@@ -62,11 +62,9 @@ type StepInput struct {
 	Adam                    AdamATan2Step
 	// PuzzleLearningRate and PuzzleWeightDecay are those of SignSGD.
 	PuzzleLearningRate, PuzzleWeightDecay float64
-	// LastOfWindow begins new sums after this step.
-	LastOfWindow bool
 }
 
-// StepSums are figures summed over rows and steps: rows, token loss, loss of q_halt, loss of q_continue, and of the rows that
+// StepSums are figures summed over the rows of a step: rows, token loss, loss of q_halt, loss of q_continue, and of the rows that
 // halted and have labels their number, token accuracy, exactness, accuracy of q_halt, segments.
 type StepSums [9]float64
 
@@ -76,8 +74,7 @@ type StepResult struct {
 	// Finite says that no loss was NaN or infinite, in this step and all before. From the first on that is not, nothing is
 	// changed any more.
 	Finite bool
-	// Sums are those of the steps since the window began, this one included.
-	Sums StepSums
+	Sums   StepSums
 }
 
 // Stepper makes training steps, one after the other. It is used from one goroutine, that of its device.
@@ -88,8 +85,6 @@ type Stepper interface {
 	Step(ctx context.Context, in StepInput) ([]StepResult, error)
 	// Wait waits for all steps, and returns the results that are left.
 	Wait() ([]StepResult, error)
-	// SetSums sets the sums that the next step adds to. No step may be under way.
-	SetSums(s StepSums) error
 	// Close frees the stepper's memory.
 	Close() error
 }

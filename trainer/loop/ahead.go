@@ -53,7 +53,6 @@ func (t *Trainer) stepAhead(ctx context.Context) error {
 		Step: t.step, Tokens: b.Inputs[t.from*width : t.to*width], Labels: b.Labels[t.from*width : t.to*width], Puzzles: b.Puzzles[t.from:t.to],
 		Adam:               t.adam.Next(t.learningRate(t.step, t.hyper.LearningRate)),
 		PuzzleLearningRate: t.learningRate(t.step, t.hyper.PuzzleLearningRate), PuzzleWeightDecay: t.hyper.PuzzleWeightDecay,
-		LastOfWindow: t.lastOfWindow(t.step),
 	}
 	t.watch.lap(partData)
 	results, err := t.ahead.stepper.Step(ctx, in)
@@ -70,35 +69,33 @@ func (t *Trainer) hear(ctx context.Context, results []device.StepResult) error {
 		if !r.Finite {
 			return &NotFiniteError{Step: r.Step}
 		}
-		w, err := t.windowOfAll(ctx, r.Sums)
-		if err != nil {
+		if err := t.addOfAll(ctx, r.Sums); err != nil {
 			return fmt.Errorf("step %d: %w", r.Step, err)
 		}
-		t.count(r.Step, w)
+		t.count(r.Step, t.window)
 		if t.lastOfWindow(r.Step) {
-			w = Window{}
+			t.window = Window{}
 		}
-		t.window = w
 	}
 	return nil
 }
 
-// windowOfAll adds up what the ranks have summed up, in their order.
-func (t *Trainer) windowOfAll(ctx context.Context, own device.StepSums) (all Window, err error) {
+// addOfAll adds the figures of a step to the window: those of all ranks, in their order.
+func (t *Trainer) addOfAll(ctx context.Context, own device.StepSums) error {
 	raw, err := t.group.AllGather(ctx, encodeSums(windowOf(own).values()))
 	if err != nil {
-		return all, fmt.Errorf("figures: %w", err)
+		return fmt.Errorf("figures: %w", err)
 	}
 	for rank, sums := range raw {
 		var w Window
 		if err := decodeSums(sums, w.values()); err != nil {
-			return all, fmt.Errorf("rank %d: %w", rank, err)
+			return fmt.Errorf("figures of rank %d: %w", rank, err)
 		}
 		for i, x := range w.values() {
-			*all.values()[i] += *x
+			*t.window.values()[i] += *x
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // Settle waits until all steps are done, and the trainer's carry and window are those after the last one.
@@ -150,7 +147,7 @@ func (t *Trainer) readCarry() error {
 	return nil
 }
 
-// writeCarry copies this rank's rows and the window to the device, if it decides by itself.
+// writeCarry copies this rank's rows to the device, if it decides by itself.
 func (t *Trainer) writeCarry() error {
 	if t.ahead == nil {
 		return nil
@@ -161,21 +158,7 @@ func (t *Trainer) writeCarry() error {
 			return fmt.Errorf("write %s: %w", p.name, err)
 		}
 	}
-	return t.writeSums()
-}
-
-// writeSums copies the window to the device, if it sums up by itself.
-func (t *Trainer) writeSums() error {
-	if t.ahead == nil {
-		return nil
-	}
-	var sums device.StepSums
-	if t.group.Rank() == 0 {
-		for i, x := range t.window.values() {
-			sums[i] = *x
-		}
-	}
-	return t.ahead.stepper.SetSums(sums)
+	return nil
 }
 
 func windowOf(sums device.StepSums) *Window {

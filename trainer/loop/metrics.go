@@ -81,7 +81,7 @@ func (t *Trainer) TakeWindow() (Window, error) {
 	}
 	w := t.window
 	t.window = Window{}
-	return w, t.writeSums()
+	return w, nil
 }
 
 // add counts one step. steps are the segments that each row has had, this one included.

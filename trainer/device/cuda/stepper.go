@@ -116,7 +116,8 @@ func (s *stepper) start() (err error) {
 	if s.last, err = d.memory.allocate(4 * s.steps.Rows); err != nil {
 		return err
 	}
-	if err := d.upload(s.results.at, encodeResults(device.StepSums{})); err != nil {
+	// All losses are finite yet.
+	if err := d.upload(s.results.at+binding.Pointer(finiteAt), []byte{1, 0, 0, 0}); err != nil {
 		return err
 	}
 	if err := d.clearFault(); err != nil {
@@ -228,7 +229,7 @@ func (s *stepper) Step(ctx context.Context, in device.StepInput) ([]device.StepR
 		err = s.together(func() error { return thread.do(s.step.run) })
 	}
 	if err == nil {
-		err = thread.do(func() error { return s.end(to, in.LastOfWindow) })
+		err = thread.do(func() error { return s.end(to) })
 	}
 	return s.heard, err
 }
@@ -274,10 +275,10 @@ func (s *stepper) begin(to *slot) error {
 }
 
 // end adds what a step ends with: its results on their way to the host.
-func (s *stepper) end(to *slot, lastOfWindow bool) error {
+func (s *stepper) end(to *slot) error {
 	s.executable.changed()
 	s.update.done()
-	if err := s.reply(to, lastOfWindow); err != nil {
+	if err := s.reply(to); err != nil {
 		return err
 	}
 	to.busy = true
@@ -335,18 +336,13 @@ func (s *stepper) launchTail() error {
 }
 
 // reply has the results copied to the host when the step is done.
-func (s *stepper) reply(to *slot, lastOfWindow bool) error {
+func (s *stepper) reply(to *slot) error {
 	d := s.device
 	if err := d.driver.MemcpyDtoHAsync(unsafe.Add(to.host, to.reply), s.results.at, resultBytes, d.stream); err != nil {
 		return err
 	}
 	if err := d.driver.MemcpyDtoHAsync(unsafe.Add(to.host, to.reply+faultAt), d.fault.at, 4, d.stream); err != nil {
 		return err
-	}
-	if lastOfWindow {
-		if err := d.driver.MemsetD8Async(s.results.at, 0, sumsBytes, d.stream); err != nil {
-			return err
-		}
 	}
 	return d.driver.EventRecord(to.done, d.stream)
 }
@@ -389,19 +385,6 @@ func (s *stepper) Wait() ([]device.StepResult, error) {
 		return nil
 	})
 	return s.heard, err
-}
-
-// SetSums sets the sums that the next step adds to.
-func (s *stepper) SetSums(sums device.StepSums) error {
-	return s.device.thread.do(func() error { return s.device.upload(s.results.at, encodeResults(sums)[:sumsBytes]) })
-}
-
-// encodeResults are results with these sums, all losses finite.
-func encodeResults(sums device.StepSums) (out []byte) {
-	for _, x := range sums {
-		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(x))
-	}
-	return binary.LittleEndian.AppendUint64(out, 1)
 }
 
 // Close frees the stepper's memory.

@@ -87,14 +87,14 @@ DEVICE bool halts_early(int rule, float qHalt, float qContinue) {
 }
 
 // One block. Row i is row first+i of the global batch, of which each row draws its own random numbers; *step counts steps from 1.
-// sums are added up row after row in float64, as trainer/loop does: rows, loss, q_halt loss, q_continue loss, and of rows
+// sums are those of the step, row after row in float64, as in trainer/loop: rows, loss, q_halt loss, q_continue loss, and of rows
 // that have halted and have labels: their number, accuracy, exactness, accuracy of q_halt, steps. Shared memory [blockDim.x,SUMS] doubles.
 KERNEL void act_halt(const float *loss, const float *lossQ, const float *q, const float *stats, const int *steps, int *halted,
                      double *sums, const int *finite, const i64 *step, u64 seed, double exploration, int rows, int first,
                      int maxSteps, int rule) {
   if (!*finite) return;
   double *terms = (double *)shared_memory();
-  double sum = threadIdx.x < SUMS ? sums[threadIdx.x] : 0;
+  double sum = 0;
   for (int from = 0; from < rows; from += blockDim.x) {
     int row = from + threadIdx.x, n = rows - from < (int)blockDim.x ? rows - from : (int)blockDim.x;
     if (row < rows) {

@@ -46,7 +46,7 @@ func ActFinite(b ActBuffers, s ActSizes) (Work, error) {
 		Args: []Arg{Buffer(b.LossLM), Buffer(b.LossQ), Buffer(b.Finite), Int32(s.Rows)}})
 }
 
-// ActHalt decides which rows have halted and adds their metrics to Sums. Every rank does it for its own rows; a record of all
+// ActHalt decides which rows have halted and sums up their metrics. Every rank does it for its own rows; a record of all
 // is the sum over ranks. What a row draws is [model.ExplorationMinimum] of its place in the global batch.
 func ActHalt(b ActBuffers, s ActSizes) (Work, error) {
 	return single(Launch{File: actFile, Kernel: "act_halt", Grid: grid(1, 1), Block: block(threads), SharedBytes: 8 * threads * actSums, Args: []Arg{
