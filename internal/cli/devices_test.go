@@ -9,9 +9,8 @@ import (
 	"testing"
 
 	"github.com/hrm-operator/hrm-operator/api/progress"
+	"github.com/hrm-operator/hrm-operator/internal/testing/fakegpu"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/fake"
 )
 
 // hrmDevices runs hrm devices.
@@ -25,12 +24,7 @@ func hrmDevices(t *testing.T, args ...string) string {
 }
 
 func TestDevices_saysWhatAGPUIsAndWhyItIsNotUsed(t *testing.T) {
-	c, err := fake.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Reset)
-	t.Setenv(binding.LibrariesVariable, c.Dir)
+	c := fakegpu.Install(t)
 	said := hrmDevices(t)
 	for _, word := range []string{"cuda:0", "Fake GPU 0", "1.0 GiB", "compute capability 9.0", "CUDA 12.4", "NVRTC 12.4", "cuBLASLt 12.4.5", "NCCL 2.23.4", "reference"} {
 		if !strings.Contains(said, word) {
@@ -56,12 +50,7 @@ func TestDeviceFlag_refusesUnknownNames(t *testing.T) {
 }
 
 func TestDevices_saysThatSeveralGPUsLackNCCL(t *testing.T) {
-	c, err := fake.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Reset)
-	t.Setenv(binding.LibrariesVariable, c.Dir)
+	c := fakegpu.Install(t)
 	c.SetGPU(2, 9, 0, 12040)
 	c.SetNCCL(21003)
 	said := hrmDevices(t)
@@ -87,12 +76,7 @@ func TestTrain_saysAtOnceThatThereIsNoGPU(t *testing.T) {
 }
 
 func TestDeviceFlag_leavesWhatMayPassToAnotherTry(t *testing.T) {
-	c, err := fake.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Reset)
-	t.Setenv(binding.LibrariesVariable, c.Dir)
+	c := fakegpu.Install(t)
 	c.Fail("cuInit")
 	var out, problems buffer
 	status := run(t.Context(), []string{"hrm", "train", "-f", "-", "--store", t.TempDir(), "--device", "cuda"}, "test", strings.NewReader(tinyModel), &out, &problems)

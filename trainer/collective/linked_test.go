@@ -9,43 +9,20 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/hrm-operator/hrm-operator/internal/testing/fakegpu"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/fake"
 	"github.com/hrm-operator/hrm-operator/trainer/device/reference"
 )
 
-var control = sync.OnceValues(fake.Open)
-
 // fakeGPUs are so many GPUs that are none. When the test ends they must have been used rightly, and freed.
 func fakeGPUs(t *testing.T, n int) (*fake.Control, []device.Device) {
 	t.Helper()
-	c, err := control()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Reset()
-	c.SetGPU(int32(n), 9, 0, 12040)
+	c := fakegpu.Install(t)
 	all := make([]device.Device, n)
-	for i := range all {
-		d, err := cuda.New(cuda.Options{Index: i, Search: &binding.Search{Directories: []string{c.Dir}}, Cache: t.TempDir()})
-		if err != nil {
-			t.Fatal(err)
-		}
+	for i, d := range fakegpu.Devices(t, c, n) {
 		all[i] = d
 	}
-	t.Cleanup(func() {
-		for _, d := range all {
-			if err := d.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-		if err := c.CheckClosed(); err != nil {
-			t.Error(err)
-		}
-		c.Reset()
-	})
 	return c, all
 }
 

@@ -11,11 +11,10 @@ import (
 	"testing"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/internal/testing/fakegpu"
 	"github.com/hrm-operator/hrm-operator/trainer/collective"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/fake"
 	"github.com/hrm-operator/hrm-operator/trainer/device/reference"
 )
 
@@ -158,21 +157,10 @@ func TestDevices_endTogetherWhenOneFails(t *testing.T) {
 // freed.
 func fakeGPUs(t *testing.T, devices int) func(rank int) (device.Device, error) {
 	t.Helper()
-	c, err := fake.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := fakegpu.Install(t)
 	c.SetGPU(int32(devices), 9, 0, 12040)
-	t.Cleanup(func() {
-		if err := c.CheckClosed(); err != nil {
-			t.Error(err)
-		}
-		c.Reset()
-	})
-	cache := t.TempDir()
-	return func(rank int) (device.Device, error) {
-		return cuda.New(cuda.Options{Index: rank, Search: &binding.Search{Directories: []string{c.Dir}}, Cache: cache})
-	}
+	fakegpu.Checked(t, c)
+	return func(rank int) (device.Device, error) { return cuda.New(cuda.Options{Index: rank}) }
 }
 
 // GPUs that add up by NCCL train the model of the reference device, and stop and go on as all ranks do.

@@ -12,12 +12,11 @@ import (
 	"testing"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/internal/testing/fakegpu"
 	"github.com/hrm-operator/hrm-operator/internal/testing/needs"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/fake"
 	"github.com/hrm-operator/hrm-operator/trainer/device/open"
 	"github.com/hrm-operator/hrm-operator/trainer/model"
 )
@@ -156,12 +155,7 @@ func fakeGPU(t *testing.T) {
 	if os.Getenv("HRM_TEST_GPU") != "" || os.Getenv(binding.LibrariesVariable) != "" {
 		return
 	}
-	dir, err := fake.Build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv(binding.LibrariesVariable, dir)
-	t.Setenv(cuda.CacheVariable, t.TempDir())
+	fakegpu.Install(t)
 }
 
 // recordings lists the files of HRM_GOLDEN_DIR, by default ../shared/golden beside the project, and the one in testdata.

@@ -10,38 +10,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/hrm-operator/hrm-operator/internal/testing/fakegpu"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/fake"
 )
-
-// gpus opens several devices on fake GPUs.
-func gpus(t *testing.T, c *fake.Control, n int) []*cuda.Device {
-	t.Helper()
-	c.SetGPU(int32(n), 9, 0, 12040)
-	all := make([]*cuda.Device, n)
-	for i := range all {
-		o := options(t, c)
-		o.Index = i
-		d, err := cuda.New(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all[i] = d
-	}
-	t.Cleanup(func() {
-		for _, d := range all {
-			if err := d.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-		if err := c.CheckClosed(); err != nil {
-			t.Error(err)
-		}
-	})
-	return all
-}
 
 // rank is what a test does at each GPU.
 type rank func(ctx context.Context, i int, d *cuda.Device, l device.Link) error
@@ -104,7 +78,7 @@ func TestLink_sumsToTheSameBitsAtEveryGPU(t *testing.T) {
 			c := gpu(t)
 			lengths := []int{3, 0, 70_001} // more than the fake library exchanges at once
 			sums := make([][]float32, n)
-			noErrors(t, linked(t, gpus(t, c, n), func(_ context.Context, i int, d *cuda.Device, l device.Link) error {
+			noErrors(t, linked(t, fakegpu.Devices(t, c, n), func(_ context.Context, i int, d *cuda.Device, l device.Link) error {
 				var arrays []device.Array
 				for _, length := range lengths {
 					a, err := filled(d, numbers(i, length))
@@ -158,7 +132,7 @@ func numbers(rank, n int) []float32 {
 func anyGPUs(t *testing.T) []*cuda.Device {
 	t.Helper()
 	if !hasGPU() {
-		return gpus(t, gpu(t), 3)
+		return fakegpu.Devices(t, gpu(t), 3)
 	}
 	infos, err := cuda.List(binding.SystemSearch())
 	if err != nil {
@@ -240,7 +214,7 @@ func TestLink_sumsTakesMinimaAndGathers(t *testing.T) {
 
 func TestLink_keepsProductsFromReadingOldWeights(t *testing.T) {
 	c := gpu(t)
-	noErrors(t, linked(t, gpus(t, c, 2), func(ctx context.Context, i int, d *cuda.Device, l device.Link) error {
+	noErrors(t, linked(t, fakegpu.Devices(t, c, 2), func(ctx context.Context, i int, d *cuda.Device, l device.Link) error {
 		p := product(device.BFloat16)
 		x, err := d.Compile(p)
 		if err != nil {
@@ -271,7 +245,7 @@ func TestLink_isAbortedWhereverItWaits(t *testing.T) {
 	gone := errors.New("rank 1 is gone")
 	t.Run("for a sum", func(t *testing.T) {
 		c := gpu(t)
-		errs := linked(t, gpus(t, c, 2), func(_ context.Context, i int, d *cuda.Device, l device.Link) error {
+		errs := linked(t, fakegpu.Devices(t, c, 2), func(_ context.Context, i int, d *cuda.Device, l device.Link) error {
 			a, err := filled(d, []float32{1})
 			if err != nil {
 				return err
@@ -296,7 +270,7 @@ func TestLink_isAbortedWhereverItWaits(t *testing.T) {
 	})
 	t.Run("for others to launch", func(t *testing.T) {
 		c := gpu(t)
-		errs := linked(t, gpus(t, c, 2), func(_ context.Context, i int, d *cuda.Device, l device.Link) error {
+		errs := linked(t, fakegpu.Devices(t, c, 2), func(_ context.Context, i int, d *cuda.Device, l device.Link) error {
 			if i == 1 {
 				return gone
 			}
@@ -314,7 +288,7 @@ func TestLink_isAbortedWhereverItWaits(t *testing.T) {
 	})
 	t.Run("to be linked", func(t *testing.T) {
 		c := gpu(t)
-		d := gpus(t, c, 2)[0]
+		d := fakegpu.Devices(t, c, 2)[0]
 		id, err := d.NewLinkID()
 		if err != nil {
 			t.Fatal(err)
@@ -330,7 +304,7 @@ func TestLink_isAbortedWhereverItWaits(t *testing.T) {
 // A connection that fails is noticed, though the GPU only waits.
 func TestLink_noticesAConnectionThatFails(t *testing.T) {
 	c := gpu(t)
-	errs := linked(t, gpus(t, c, 2), func(_ context.Context, _ int, d *cuda.Device, l device.Link) error {
+	errs := linked(t, fakegpu.Devices(t, c, 2), func(_ context.Context, _ int, d *cuda.Device, l device.Link) error {
 		a, err := filled(d, []float32{1})
 		if err != nil {
 			return err
@@ -352,7 +326,7 @@ func TestLink_noticesAConnectionThatFails(t *testing.T) {
 
 func TestLink_refusesWhatIsNotItsOwn(t *testing.T) {
 	c := gpu(t)
-	all := gpus(t, c, 2)
+	all := fakegpu.Devices(t, c, 2)
 	other, err := filled(all[1], []float32{1, 2})
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/internal/testing/fakegpu"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/collective"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
@@ -221,7 +222,7 @@ func TestStepper_namesAStepWhosePuzzlesAreNotInTheTable(t *testing.T) {
 func TestStepper_ofTwoGPUsTrainsAsOneDoes(t *testing.T) {
 	const steps = 6
 	c := gpu(t)
-	all := gpus(t, c, 2)
+	all := fakegpu.Devices(t, c, 2)
 	windows, weights := make([]loop.Window, 2), make([]map[string]checkpoint.Tensor, 2)
 	var wait sync.WaitGroup
 	for i, member := range collective.Local(collective.Single{}, 2) {

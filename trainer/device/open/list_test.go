@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hrm-operator/hrm-operator/internal/testing/fakegpu"
 )
 
 // listed are the names of the devices that a name stands for.
@@ -21,7 +23,7 @@ func listed(t *testing.T, name string) string {
 }
 
 func TestList_takesAllGPUsThatCanBeUsed(t *testing.T) {
-	c := withFakeGPU(t)
+	c := fakegpu.Install(t)
 	c.SetGPU(3, 9, 0, 12040)
 	for name, want := range map[string]string{
 		"": "cuda:0 cuda:1 cuda:2", "auto": "cuda:0 cuda:1 cuda:2", "cuda": "cuda:0 cuda:1 cuda:2", "cuda:1": "cuda:1", "cuda:2,0": "cuda:2 cuda:0",
@@ -40,7 +42,7 @@ func TestList_takesAllGPUsThatCanBeUsed(t *testing.T) {
 }
 
 func TestList_notesWhichGPUsCannotBeUsed(t *testing.T) {
-	c := withFakeGPU(t)
+	c := fakegpu.Install(t)
 	c.SetGPU(3, 9, 0, 12040)
 	c.SetCapability(1, 7, 5)
 	var notes []string

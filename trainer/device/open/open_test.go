@@ -4,10 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hrm-operator/hrm-operator/internal/testing/fakegpu"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cpu"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/binding"
-	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/fake"
 )
 
 // withoutGPU hides what the machine may have: the tests of package cuda have a GPU.
@@ -54,21 +52,8 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// withFakeGPU makes the fake GPU that of the machine.
-func withFakeGPU(t *testing.T) *fake.Control {
-	t.Helper()
-	c, err := fake.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Reset)
-	t.Setenv(binding.LibrariesVariable, c.Dir)
-	t.Setenv(cuda.CacheVariable, t.TempDir())
-	return c
-}
-
 func TestOpen_prefersAGPUThatCanBeUsed(t *testing.T) {
-	c := withFakeGPU(t)
+	c := fakegpu.Install(t)
 	d, note, err := Open("auto", Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +76,7 @@ func TestOpen_prefersAGPUThatCanBeUsed(t *testing.T) {
 }
 
 func TestOpen_passesOverGPUsThatCannotBeUsed(t *testing.T) {
-	c := withFakeGPU(t)
+	c := fakegpu.Install(t)
 	c.SetGPU(3, 9, 0, 12040)
 	c.SetCapability(0, 7, 5)
 	d, note, err := Open("auto", Options{})

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/hrm-operator/hrm-operator/internal/testing/fakegpu"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cpu"
 )
@@ -17,7 +18,7 @@ func eachDevice(t *testing.T, test func(t *testing.T, d device.Device)) {
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			withFakeGPU(t)
+			fakegpu.Install(t)
 			d, _, err := Open(name, Options{Threads: 2})
 			if err != nil {
 				t.Fatal(err)
