@@ -72,10 +72,7 @@ func (t *Trainer) hear(ctx context.Context, results []device.StepResult) error {
 		if err := t.addOfAll(ctx, r.Sums); err != nil {
 			return fmt.Errorf("step %d: %w", r.Step, err)
 		}
-		t.count(r.Step, t.window)
-		if t.lastOfWindow(r.Step) {
-			t.window = Window{}
-		}
+		t.count(r.Step)
 	}
 	return nil
 }
@@ -216,10 +213,14 @@ type made struct {
 	window Window
 }
 
-// count notes a step that is done, if somebody asks for such.
-func (t *Trainer) count(step int64, w Window) {
-	if t.windowEnds != nil {
-		t.made = append(t.made, made{step, w})
+// count notes a step that is done and in the window, if somebody asks for such, and begins a new window where one ends.
+func (t *Trainer) count(step int64) {
+	if t.windowEnds == nil {
+		return
+	}
+	t.made = append(t.made, made{step, t.window})
+	if t.windowEnds(step) {
+		t.window = Window{}
 	}
 }
 
@@ -229,6 +230,3 @@ func (t *Trainer) takeMade() []made {
 	t.made = t.made[:0]
 	return list
 }
-
-// lastOfWindow says whether a new window begins after a step.
-func (t *Trainer) lastOfWindow(step int64) bool { return t.windowEnds != nil && t.windowEnds(step) }

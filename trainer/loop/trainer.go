@@ -174,10 +174,7 @@ func (t *Trainer) Step(ctx context.Context) error {
 	if err := t.update(); err != nil {
 		return err
 	}
-	t.count(t.step, t.window)
-	if t.lastOfWindow(t.step) {
-		t.window = Window{}
-	}
+	t.count(t.step)
 	return nil
 }
 
