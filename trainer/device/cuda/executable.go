@@ -72,7 +72,7 @@ func (x *executable) bind(rows int, bindings map[string]device.Array) error {
 		if v.Role == device.Temporary {
 			continue
 		}
-		n := count(v, rows)
+		n := v.Count(rows)
 		b, ok := bindings[v.Name]
 		if !ok {
 			return fmt.Errorf("%s is not bound", v.Name)
@@ -183,12 +183,4 @@ func (x *executable) free() error {
 	}
 	x.plans, x.bound = nil, make([]*array, len(x.program.Values))
 	return errors.Join(all...)
-}
-
-// count returns the elements that a value has for rows rows.
-func count(v *device.Value, rows int) int {
-	if v.Rows {
-		return rows * v.Elements()
-	}
-	return v.Elements()
 }

@@ -75,7 +75,7 @@ func (p *plan) placeWork(scratch int) {
 		v := &x.program.Values[i]
 		if v.Role == device.Input && p.overwritten(i) {
 			p.shadow[i] = p.size
-			p.size = aligned(p.size + count(v, p.rows)*v.DType.Size())
+			p.size = aligned(p.size + v.Count(p.rows)*v.DType.Size())
 		}
 	}
 	p.scratch = p.size
@@ -175,7 +175,7 @@ func (p *plan) begin() error {
 	d := x.device
 	for i := range x.program.Values {
 		v := &x.program.Values[i]
-		bytes := count(v, p.rows) * v.DType.Size()
+		bytes := v.Count(p.rows) * v.DType.Size()
 		var err error
 		if _, ok := p.shadow[i]; ok {
 			err = d.timed(part{operation: "CopyInputs", cost: device.Cost{Bytes: float64(2 * bytes)}}, "memcpy", func() error {
