@@ -39,8 +39,8 @@ e2e: deps ## Make faults on a real cluster: all cases, RUN=Suspend those of that
 	HRM_E2E=$(if $(ALL),all,1) go test -v -count=1 -timeout 85m -parallel 3 -run '$(or $(RUN),.)' ./hack/e2e | grep --line-buffered -v '^=== '
 
 .PHONY: fuzz
-fuzz: deps ## Throw random bytes at every reader, SECONDS at each.
-	hack/fuzz.sh $(SECONDS)
+fuzz: deps ## Throw random bytes at every reader, INPUTS times at each.
+	hack/fuzz.sh $(INPUTS)
 
 .PHONY: sanitize
 sanitize: deps ## Run the cpu device's kernels under AddressSanitizer and UBSan.
@@ -64,7 +64,7 @@ test-gpu: build-gpu ## Check the cuda device on this machine's GPU.
 .PHONY: nightly
 nightly: deps ## Run what takes too long for every change: all cases, arm64, Kueue's own manager, the cost per job.
 	$(MAKE) e2e ALL=1
-	$(MAKE) fuzz SECONDS=60
+	$(MAKE) fuzz INPUTS=100000
 	$(MAKE) arm64
 	HRM_TEST_KUEUE=1 hack/test.sh -count=1 ./hack/kueue
 	go run ./hack/scale --jobs 100 --block 50 --running 25 --window 10s --runs-for 2s --runs-for-at-most 5s --check
