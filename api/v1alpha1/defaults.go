@@ -36,6 +36,11 @@ func (j *HRMTrainingJob) Default() {
 	}
 	setDefault(&s.Evaluation.Metric, EvaluationMetricExactAccuracy)
 	setPointer(&s.Evaluation.MaxExamples, 10000)
+	if a := s.Analysis; a != nil {
+		setDefault(&a.Trajectories, 100)
+		setPointer(&a.Untrained, false)
+		setDefault(&a.TimeoutSeconds, 300)
+	}
 	setDefault(&s.Storage.Region, "us-east-1")
 	setPointer(&s.Storage.PathStyle, false)
 	setPointer(&s.Checkpoint.EverySeconds, 600)

@@ -50,6 +50,8 @@ type Decimal string
 // +kubebuilder:validation:XValidation:rule="self.storage == oldSelf.storage",message="storage cannot be changed: create another job",fieldPath=".storage"
 // +kubebuilder:validation:XValidation:rule="self.nodes == oldSelf.nodes || self.suspend",message="nodes can only be changed while the job is suspended: set suspend to true first",fieldPath=".nodes"
 // +kubebuilder:validation:XValidation:rule="self.template == oldSelf.template || self.suspend",message="template can only be changed while the job is suspended: set suspend to true first",fieldPath=".template"
+// +kubebuilder:validation:XValidation:rule="!has(self.analysis) || !has(self.analysis.attention) || size(self.analysis.attention) == 0 || (!has(self.model.mixing) || self.model.mixing != 'MLP') && (!has(self.model.architecture) || self.model.architecture != 'UniversalTransformer')",message="analysis.attention needs layers with attention of their own: remove it, or change model.mixing or model.architecture",fieldPath=".analysis.attention"
+// +kubebuilder:validation:XValidation:rule="!has(self.analysis) || !has(self.analysis.timeoutSeconds) || !has(self.progressDeadlineSeconds) || self.analysis.timeoutSeconds < self.progressDeadlineSeconds",message="analysis.timeoutSeconds must be below progressDeadlineSeconds: lower one or raise the other",fieldPath=".analysis.timeoutSeconds"
 type HRMTrainingJobSpec struct {
 	// model is the network; the default is the published one of 27 million parameters.
 	// +optional
@@ -66,6 +68,9 @@ type HRMTrainingJobSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Evaluation EvaluationSpec `json:"evaluation,omitzero"`
+	// analysis of the trained model's states when training has ended; without it there is none.
+	// +optional
+	Analysis *AnalysisSpec `json:"analysis,omitempty"`
 	// storage is the bucket that datasets and checkpoints go to.
 	// +required
 	Storage StorageSpec `json:"storage,omitzero"`

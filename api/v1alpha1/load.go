@@ -60,6 +60,7 @@ func (j *HRMTrainingJob) Validate() error {
 		j.Spec.Model.validate(spec.Child("model")),
 		j.Spec.Dataset.validate(spec.Child("dataset")),
 		j.Spec.Training.validate(spec.Child("training"), j.Spec.Nodes),
+		j.Spec.validateAnalysis(spec),
 		j.Spec.validateRest(spec),
 		j.Spec.Template.validate(spec.Child("template")),
 		j.Spec.Template.DatasetCache.validate(spec.Child("template", "datasetCache")),
@@ -244,6 +245,39 @@ func (s *HRMTrainingJobSpec) validateRest(path *field.Path) error {
 		rule{s.Storage.Bucket != "", path.Child("storage", "bucket"), "is required"},
 		rule{!outsideFolder.MatchString(s.Storage.Prefix), path.Child("storage", "prefix"), "names a folder of the bucket: no part of it may be empty, . or .."},
 	)
+}
+
+func (s *HRMTrainingJobSpec) validateAnalysis(path *field.Path) error {
+	a := s.Analysis
+	if a == nil {
+		return nil
+	}
+	path = path.Child("analysis")
+	rules := []rule{
+		between(a.Trajectories, 1, 10_000, path.Child("trajectories")),
+		{a.Segments == nil || *a.Segments >= 1 && *a.Segments <= 1024, path.Child("segments"), "must be from 1 to 1024"},
+		between(a.TimeoutSeconds, 1, 86_400, path.Child("timeoutSeconds")),
+		{s.ProgressDeadlineSeconds == nil || a.TimeoutSeconds < *s.ProgressDeadlineSeconds, path.Child("timeoutSeconds"),
+			"must be below progressDeadlineSeconds: lower one or raise the other"},
+		{len(a.Attention) <= 8, path.Child("attention"), "may name at most 8 layers"},
+	}
+	for i, name := range a.Attention {
+		h, l := s.Model.AttentionLayers("H"), s.Model.AttentionLayers("L")
+		rules = append(rules,
+			rule{!slices.Contains(a.Attention[:i], name), path.Child("attention").Index(i), fmt.Sprintf("names %s again: remove it", name)},
+			rule{s.Model.hasAttention(name), path.Child("attention").Index(i),
+				fmt.Sprintf("%q is no layer with attention of this model, which has %d of module H and %d of L: name one of them, as in H1", name, h, l)})
+	}
+	return check(rules...)
+}
+
+// hasAttention says whether the model has a layer of this name, as in H1, with attention of its own.
+func (m *ModelSpec) hasAttention(layer AttentionLayer) bool {
+	if len(layer) < 2 {
+		return false
+	}
+	number, err := strconv.ParseUint(string(layer[1:]), 10, 16)
+	return err == nil && number >= 1 && int64(number) <= int64(m.AttentionLayers(string(layer[:1])))
 }
 
 func (c *DatasetCache) validate(path *field.Path) error {

@@ -172,6 +172,18 @@ var contradictions = []struct {
 	{"evaluation.metric=Loss", "spec.evaluation.metric"},
 	{"evaluation.segments=1025", "spec.evaluation.segments"},
 	{"evaluation.patience=0", "spec.evaluation.patience"},
+	{"analysis={trajectories: -1}", "spec.analysis.trajectories"},
+	{"analysis={segments: 1025}", "spec.analysis.segments"},
+	{"analysis={attention: [M1]}", "spec.analysis.attention"},
+	{"analysis={attention: [H0]}", "spec.analysis.attention"},
+	{"analysis={attention: [H1, H1]}", "Duplicate value"},
+	{"analysis={attention: [H1, H2, H3, H4, L1, L2, L3, L4, L5]}", "at most 8"},
+	{"analysis={timeoutSeconds: -1}", "spec.analysis.timeoutSeconds"},
+	{"analysis={timeoutSeconds: 86401}", "spec.analysis.timeoutSeconds"},
+	{"analysis={timeoutSeconds: 1800}", "must be below progressDeadlineSeconds"},
+	{"analysis={};progressDeadlineSeconds=60", "must be below progressDeadlineSeconds"},
+	{"model.mixing=MLP;analysis={attention: [H1]}", "needs layers with attention of their own"},
+	{"model.architecture=UniversalTransformer;analysis={attention: [H1]}", "needs layers with attention of their own"},
 	{"dataset.maze.size=10", "only for task Maze"},
 	{"dataset.task=Maze;dataset.maze.size=10", "exclude each other"},
 	{"dataset.task=Maze;dataset.maze.size=65", "spec.dataset.maze.size"},
@@ -252,7 +264,7 @@ func refusesChanges(t *testing.T, c client.Client) {
 // architecture the schema leaves open, and the pods fill in.
 func sameDefaults(t *testing.T, c client.Client) {
 	for _, architecture := range []string{"HRM", "TRM", "Transformer", "UniversalTransformer"} {
-		u := job(t, "model.architecture="+architecture)
+		u := job(t, "model.architecture="+architecture, "analysis={}")
 		raw, err := json.Marshal(u.Object)
 		if err != nil {
 			t.Fatal(err)
@@ -380,6 +392,32 @@ func TestValidateRefusesContradictions(t *testing.T) {
 		}
 		if err == nil {
 			t.Errorf("%s: Validate takes it", x.set)
+		}
+	}
+}
+
+// What a schema cannot say without every architecture's sizes, Validate does, on a laptop as in the operator.
+func TestValidate_wantsLayersThatTheModelHas(t *testing.T) {
+	for set, valid := range map[string]bool{
+		"model.hLayers=2;analysis={attention: [H2, L4]}":                     true,
+		"model.hLayers=2;analysis={attention: [H3]}":                         false,
+		"model.levels=1;analysis={attention: [L1]}":                          false,
+		"model.architecture=TRM;analysis={attention: [L2]}":                  true,
+		"model.architecture=TRM;analysis={attention: [H1]}":                  false,
+		"model.architecture=Transformer;analysis={attention: [H8]}":          true,
+		"model.architecture=UniversalTransformer;analysis={attention: [H1]}": false,
+	} {
+		raw, err := json.Marshal(job(t, strings.Split(set, ";")...).Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loaded, err := v1alpha1.Load(strings.NewReader(string(raw)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = loaded.Validate()
+		if valid && err != nil || !valid && (err == nil || !strings.Contains(err.Error(), "no layer with attention of this model")) {
+			t.Errorf("%s: %v", set, err)
 		}
 	}
 }

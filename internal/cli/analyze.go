@@ -2,19 +2,15 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
-	"time"
+	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
-	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
-	"github.com/hrm-operator/hrm-operator/trainer/analysis"
 	"github.com/hrm-operator/hrm-operator/trainer/dataset"
-	"github.com/hrm-operator/hrm-operator/trainer/loop"
 	"github.com/hrm-operator/hrm-operator/trainer/model"
 )
 
@@ -27,7 +23,7 @@ type analyzeFlags struct {
 	segments     int
 	untrained    bool
 	seed         int64
-	attention    string
+	attention    []string
 	halting      int
 	pictures     string
 	json         bool
@@ -48,13 +44,13 @@ func (a *app) analyzeCommand() *cobra.Command {
   trajectories         the states of the first puzzle along their two principal components
   segments used        after how many segments examples halt by themselves, by how hard they are: by rating where the dataset
                        has ratings, else by the cells that a puzzle leaves open
-  attention            with --attention, the weights of a layer for the first puzzle, and how widely each head looks. They are computed
-                       from the layer's queries and keys, which every device can give.
+  attention            with --attention, the weights of layers for the first puzzle, and how widely each head looks. They are computed
+                       from a layer's queries and keys, which every device can give.
 
 It prints tables, with --json one document; --pictures draws the same as SVG, and attention as PNG. docs/analysis.md tells the methods.`,
 		Example: `  hrm analyze --store ./run
   hrm analyze --store ./run --untrained --pictures ./pictures
-  hrm analyze --checkpoint ./checkpoint --data ./sudoku --trajectories 20 --attention H1 --pictures ./pictures
+  hrm analyze --checkpoint ./checkpoint --data ./sudoku --trajectories 20 --attention H1,L1 --pictures ./pictures
   hrm analyze --store ./run --json > analysis.json`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return a.analyze(c.Context(), f) },
@@ -67,8 +63,8 @@ It prints tables, with --json one document; --pictures draws the same as SVG, an
 	flags.IntVar(&f.segments, "segments", 0, "segments that the model thinks for; those of its job's evaluation if not set")
 	flags.BoolVar(&f.untrained, "untrained", false, "also measure freshly drawn weights")
 	flags.Int64Var(&f.seed, "seed", 0, "seed of the weights of --untrained")
-	flags.StringVar(&f.attention, "attention", "", "layer whose attention is wanted, as in H1 or L4; none if not set")
-	flags.IntVar(&f.halting, "halting", 200, "examples for the segments used; 0 leaves them out")
+	flags.StringSliceVar(&f.attention, "attention", nil, "layers whose attention is wanted, as in H1 or L4; none if not set")
+	flags.IntVar(&f.halting, "halting", haltingExamples, "examples for the segments used; 0 leaves them out")
 	flags.StringVar(&f.pictures, "pictures", "", "directory for pictures; none are drawn if not set")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 	return c
@@ -77,7 +73,7 @@ It prints tables, with --json one document; --pictures draws the same as SVG, an
 // maxTrajectories bounds a command line that was mistyped.
 const maxTrajectories = 1 << 20
 
-func (f *analyzeFlags) check() (*model.AttentionLayer, error) {
+func (f *analyzeFlags) check() ([]model.AttentionLayer, error) {
 	switch {
 	case f.split != dataset.Train && f.split != dataset.Test:
 		return nil, usageError{fmt.Errorf("--split %s: want train or test", f.split)}
@@ -88,54 +84,29 @@ func (f *analyzeFlags) check() (*model.AttentionLayer, error) {
 	case f.halting < 0:
 		return nil, usageError{fmt.Errorf("--halting %d: want a number from 0", f.halting)}
 	}
-	return parseLayer(f.attention)
-}
-
-var layerForm = regexp.MustCompile(`^([HL])([1-9][0-9]{0,3})$`)
-
-// parseLayer reads the name of a layer, as in H1; none of no text.
-func parseLayer(text string) (*model.AttentionLayer, error) {
-	if text == "" {
-		return nil, nil
+	layers, err := layersNamed(f.attention)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--attention: %w", err)}
 	}
-	match := layerForm.FindStringSubmatch(text)
-	if match == nil {
-		return nil, usageError{fmt.Errorf("--attention %s: want a module and a layer from 1, as in H1 or L4", text)}
+	return layers, nil
+}
+
+// layersNamed are the layers of these names, each once.
+func layersNamed[T ~string](names []T) (layers []model.AttentionLayer, err error) {
+	for _, name := range names {
+		layer, err := model.ParseAttentionLayer(string(name))
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(layers, layer) {
+			layers = append(layers, layer)
+		}
 	}
-	number, err := strconv.Atoi(match[2])
-	return &model.AttentionLayer{Module: match[1], Layer: number}, err
-}
-
-// analysisReport is the document of --json.
-type analysisReport struct {
-	Checkpoint string                `json:"checkpoint"`
-	Task       string                `json:"task"`
-	Split      string                `json:"split"`
-	Segments   int                   `json:"segments"`
-	HiddenSize int                   `json:"hiddenSize"`
-	Positions  int                   `json:"positions"`
-	Trained    *analysis.Observation `json:"trained"`
-	Untrained  *analysis.Observation `json:"untrained,omitempty"`
-	// Halting is by difficulty: by rating, or by open cells.
-	Difficulty string           `json:"difficulty,omitempty"`
-	Halting    []haltingBand    `json:"halting,omitempty"`
-	Attention  *attentionReport `json:"attention,omitempty"`
-	Seconds    float64          `json:"seconds"`
-	notes      []string
-}
-
-// attentionReport is what there is to say of a layer's attention in numbers.
-type attentionReport struct {
-	Layer     string `json:"layer"`
-	Positions int    `json:"positions"`
-	// Entropies are those of the heads, in bits.
-	Entropies []float64 `json:"entropyBits"`
-	// Map [T,T] is the mean over the heads; it is left out where it has more than a million numbers.
-	Map []float32 `json:"map,omitempty"`
+	return layers, nil
 }
 
 func (a *app) analyze(ctx context.Context, f analyzeFlags) error {
-	layer, err := f.check()
+	layers, err := f.check()
 	if err != nil {
 		return err
 	}
@@ -151,124 +122,53 @@ func (a *app) analyze(ctx context.Context, f analyzeFlags) error {
 	if f.segments == 0 {
 		f.segments = m.job.Spec.EvaluationSegments()
 	}
-	began := time.Now()
-	r := &analysisReport{
-		Checkpoint: m.ref, Task: string(data.task), Split: f.split, Segments: f.segments,
-		HiddenSize: int(m.job.Spec.Model.HiddenSize), Positions: m.network.Model.Positions(),
+	r, err := analyst{
+		network: m.network, data: data, split: f.split, trajectories: f.trajectories, segments: f.segments, halting: f.halting,
+		attention: layers, untrained: f.untrained, seed: f.seed, note: m.note,
+	}.measure(ctx)
+	if errors.Is(err, model.ErrNoLayer) {
+		return usageError{fmt.Errorf("--attention: %w", err)}
 	}
-	if r.Trained, err = a.observe(ctx, f, m, data, layer, "trained"); err != nil {
+	if err != nil {
 		return err
 	}
-	if err := r.addHalting(ctx, f, m, data); err != nil {
-		return err
-	}
-	r.addAttention(f.attention)
-	if f.untrained {
-		if err := m.network.Initialize(f.seed); err != nil {
-			return err
-		}
-		if r.Untrained, err = a.observe(ctx, f, m, data, nil, "untrained"); err != nil {
-			return err
-		}
-	}
-	r.Seconds = round(time.Since(began).Seconds(), 1000)
+	r.Checkpoint, r.Step = m.ref, m.step
 	if f.pictures != "" {
-		if err := r.draw(f.pictures); err != nil {
+		if err := r.drawInto(f.pictures); err != nil {
 			return err
 		}
 	}
 	return a.printAnalysis(f, r)
 }
 
-// observe measures the states of the network as it is.
-func (a *app) observe(ctx context.Context, f analyzeFlags, m *trainedModel, data evalData, layer *model.AttentionLayer, weights string) (*analysis.Observation, error) {
-	indices := spread(f.trajectories, data.Examples())
-	note := seldom(10*time.Second, time.Now, func(text string) { a.log.Info(text) })
-	seen, err := analysis.Observe(ctx, m.network, data.SeqLen, f.segments, analysis.Examples{Count: len(indices), Read: func(i int) loop.Batch {
-		inputs, labels := data.Example(indices[i])
-		return loop.Batch{Inputs: inputs, Labels: labels, Puzzles: []int32{data.Identifier(indices[i])}}
-	}}, layer, func(done int) { note(weights+" weights", done, len(indices)) })
-	if errors.Is(err, model.ErrNoLayer) {
-		return nil, usageError{fmt.Errorf("--attention: %w", err)}
-	}
-	return seen, err
-}
-
-func (r *analysisReport) addAttention(layer string) {
-	a := r.Trained.Attention
-	if a == nil {
-		return
-	}
-	r.Attention = &attentionReport{Layer: layer, Positions: a.Positions}
-	for head := range a.Heads {
-		r.Attention.Entropies = append(r.Attention.Entropies, a.Entropy(head))
-	}
-	if a.Positions*a.Positions <= 1_000_000 {
-		r.Attention.Map = a.Mean()
-	}
-}
-
-// haltingBand is how examples that are about as hard halt.
-type haltingBand struct {
-	bandReport
-	MeanSegments float64 `json:"meanSegments"`
-}
-
-// addHalting measures after how many segments examples halt by themselves.
-func (r *analysisReport) addHalting(ctx context.Context, f analyzeFlags, m *trainedModel, data evalData) error {
-	if f.halting == 0 {
-		return nil
-	}
-	if m.job.Spec.Model.ACT.Halting == v1alpha1.HaltingFixed {
-		r.notes = append(r.notes, "segments used: the model was trained with model.act.halting Fixed, so that it does not halt by itself")
-		return nil
-	}
-	examples := data.First(f.halting)
-	e, err := loop.NewEvaluator(m.network, max(1, min(64, len(examples))), data.SeqLen, 1)
+// drawInto writes the pictures into a directory.
+func (r *analysisReport) drawInto(dir string) error {
+	pictures, err := r.pictures()
 	if err != nil {
 		return err
 	}
-	r.Difficulty = "rating"
-	difficulty := data.Rating
-	if _, rated := data.Rating(int(examples[0])); !rated {
-		r.Difficulty = "open cells"
-		difficulty = func(example int) (int32, bool) { return openCells(data, example), true }
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return usageError{fmt.Errorf("--pictures: %w", err)}
 	}
-	answers := newFigures(data, nil)
-	answers.rating = difficulty
-	used := make([]int, len(bandEdges))
-	err = e.Pass(ctx, loop.Pass{Data: data.Dataset, Examples: examples, ACT: f.segments, Visit: func(x loop.Reading) error {
-		answers.add(x)
-		if d, ok := difficulty(x.Example); ok {
-			used[band(d)] += x.Segments
-		}
-		return nil
-	}})
-	for _, b := range answers.byRating() {
-		r.Halting = append(r.Halting, haltingBand{b, float64(used[band(b.From)]) / float64(b.Examples)})
-	}
-	return err
-}
-
-// openCells counts the cells of a puzzle that its solution changes.
-func openCells(data evalData, example int) (open int32) {
-	inputs, labels := data.Example(example)
-	for i, label := range labels {
-		if label != dataset.IgnoreLabel && label != inputs[i] {
-			open++
+	for name, picture := range pictures {
+		if err := os.WriteFile(filepath.Join(dir, name), picture, 0o644); err != nil {
+			return usageError{fmt.Errorf("--pictures: %w", err)}
 		}
 	}
-	return open
+	return nil
 }
 
 func (a *app) printAnalysis(f analyzeFlags, r *analysisReport) error {
 	if f.json {
-		for _, note := range r.notes {
+		for _, note := range r.Notes {
 			a.log.Info(note)
 		}
-		e := json.NewEncoder(a.out)
-		e.SetIndent("", "  ")
-		return e.Encode(r)
+		document, err := r.document()
+		if err != nil {
+			return err
+		}
+		_, err = a.out.Write(document)
+		return err
 	}
 	_, err := fmt.Fprint(a.out, r.text())
 	return err

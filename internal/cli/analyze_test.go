@@ -2,7 +2,6 @@ package cli
 
 import (
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,14 +12,14 @@ import (
 
 func TestAnalyze_tellsWhatAModelDoes(t *testing.T) {
 	pictures := filepath.Join(t.TempDir(), "pictures")
-	r := told[analysisReport](t, "", "analyze", "--trajectories", "6", "--segments", "2", "--untrained", "--attention", "L1", "--halting", "20", "--pictures", pictures)
+	r := told[analysisReport](t, "", "analyze", "--trajectories", "6", "--segments", "2", "--untrained", "--attention", "L1,H1", "--halting", "20", "--pictures", pictures)
 	if r.Task != "Sudoku" || r.Segments != 2 || r.HiddenSize != 8 || r.Positions != 82 || r.Trained.Trajectories != 6 || r.Difficulty != "open cells" {
 		t.Errorf("got %+v", r)
 	}
 	var at []int
 	for _, p := range r.Trained.Participation {
 		at = append(at, p.Trajectories)
-		if p.ZH < 1 || p.ZH > 8 || p.ZL < 1 || p.ZL > 8 {
+		if p.ZH < 1 || p.ZH > 8 || *p.ZL < 1 || *p.ZL > 8 {
 			t.Errorf("%+v: states of 8 elements have between 1 and 8 dimensions", p)
 		}
 	}
@@ -29,14 +28,14 @@ func TestAnalyze_tellsWhatAModelDoes(t *testing.T) {
 	}
 	// One cycle of two steps: zH moves with every second one.
 	for i, u := range r.Trained.Residuals {
-		if u.Place != (analysis.Place{Segment: i/2 + 1, Cycle: 1, Step: i%2 + 1}) || u.ZL <= 0 || (u.ZH != nil) != (i%2 == 1) {
+		if u.Place != (analysis.Place{Segment: i/2 + 1, Cycle: 1, Step: i%2 + 1}) || *u.ZL <= 0 || (u.ZH != nil) != (i%2 == 1) {
 			t.Errorf("residual %d is %+v", i, u)
 		}
 	}
 	if n := len(r.Trained.Answers); n != 4 || len(r.Trained.ZL.Points) != 5 || len(r.Trained.ZH.Points) != 3 {
 		t.Errorf("%d answers, %d places of zL, %d of zH", n, len(r.Trained.ZL.Points), len(r.Trained.ZH.Points))
 	}
-	if len(r.Untrained.Participation) != 4 || r.Untrained.Participation[3] == r.Trained.Participation[3] {
+	if len(r.Untrained.Participation) != 4 || r.Untrained.Participation[3].ZH == r.Trained.Participation[3].ZH {
 		t.Errorf("untrained %+v", r.Untrained.Participation)
 	}
 	examples := 0
@@ -49,14 +48,12 @@ func TestAnalyze_tellsWhatAModelDoes(t *testing.T) {
 	if examples != 20 {
 		t.Errorf("%d examples have halted", examples)
 	}
-	if a := r.Attention; len(a.Entropies) != 2 || a.Entropies[0] <= 0 || a.Entropies[0] > math.Log2(82)+1e-6 || len(a.Map) != 82*82 {
-		t.Errorf("attention %+v", r.Attention.Entropies)
-	}
-	for _, name := range []string{"participation.svg", "residual.svg", "answers.svg", "halting.svg", "path-zh.svg", "path-zl.svg", "attention.png"} {
-		if info, err := os.Stat(filepath.Join(pictures, name)); err != nil || info.Size() == 0 {
-			t.Errorf("%s: %v", name, err)
+	for i, layer := range []string{"L1", "H1"} {
+		if a := r.Attention[i]; a.Layer != layer || len(a.Entropies) != 2 || a.Entropies[0] <= 0 || a.Entropies[0] > math.Log2(82)+1e-6 || len(a.Map) != 82*82 {
+			t.Errorf("attention of %s: entropies %v, a map of %d", a.Layer, a.Entropies, len(a.Map))
 		}
 	}
+	wantFiles(t, pictures, "participation.svg", "residual.svg", "answers.svg", "halting.svg", "path-zh.svg", "path-zl.svg", "attention-l1.png", "attention-h1.png")
 }
 
 // What is decoded at the end of a segment is what an evaluation with so many segments answers.

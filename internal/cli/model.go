@@ -48,6 +48,8 @@ func (f *modelFlags) addOf(c *cobra.Command) {
 type trainedModel struct {
 	job *v1alpha1.HRMTrainingJob
 	ref string
+	// step is that of the checkpoint.
+	step int64
 	// shape is that of what it was trained on. SeqLen is 0 where the checkpoint does not show it.
 	shape   model.Shape
 	weights map[string]checkpoint.Tensor
@@ -77,7 +79,7 @@ func (a *app) openModel(ctx context.Context, f *modelFlags) (*trainedModel, erro
 	if err != nil {
 		return nil, err
 	}
-	m.job = &v1alpha1.HRMTrainingJob{}
+	m.job, m.step = &v1alpha1.HRMTrainingJob{}, manifest.Step
 	if err := json.Unmarshal(manifest.Job, m.job); err != nil {
 		return nil, fmt.Errorf("%s does not say which job it is of: %w", m.ref, err)
 	}

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"fmt"
+	"path/filepath"
 	"testing"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda"
@@ -35,6 +36,17 @@ func TestNodes_trainOnLinkedGPUs(t *testing.T) {
 	}
 	ends(t, both[0], exitDone, "4 devices are linked: nccl 2.23.4", "step=4")
 	sameModel(t, newGPUGang(t, 4).finish(), g.last())
+}
+
+// At the end of training the first process analyzes the model, and the others leave.
+func TestNodes_analyzeOnLinkedGPUs(t *testing.T) {
+	g := newGPUGang(t, 4)
+	g.flags = append(g.flags, "--set", "analysis={trajectories: 2, attention: [H1]}")
+	g.finish()
+	if r := analysisIn(t, g.store); r.Step != 4 || r.Trained.Trajectories != 2 {
+		t.Errorf("got %+v", r)
+	}
+	wantFiles(t, filepath.Join(g.store, "analysis"), "residual.svg", "attention-h1.png")
 }
 
 // A process that is killed while the GPUs of the other one wait for its GPUs is missed, and what waits is let go.

@@ -44,6 +44,9 @@ func (a *app) runData(ctx context.Context, f reportFlags, place string) (report.
 	if err := addCheckpoints(ctx, store, &r); err != nil {
 		return r, err
 	}
+	if err := addAnalysis(ctx, store, &r); err != nil {
+		return r, err
+	}
 	if len(r.Checkpoints) == 0 {
 		if len(r.Records) == 0 {
 			return r, usageError{errNothing}

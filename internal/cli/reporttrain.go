@@ -35,6 +35,9 @@ func (a *app) reportRun(ctx context.Context, store objectstore.Store, job *v1alp
 	if err := addCheckpoints(ctx, store, &r); err != nil {
 		return fmt.Errorf("%s is not written: %w", reportKey, err)
 	}
+	if err := addAnalysis(ctx, store, &r); err != nil {
+		r.Missing = append(r.Missing, "analysis: "+err.Error())
+	}
 	r.Job = job
 	if err := addEndReplays(ctx, job, data, n, &r); err != nil {
 		r.Missing = append(r.Missing, "puzzles: "+err.Error())

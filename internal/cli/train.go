@@ -155,7 +155,8 @@ func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tra
 		Checkpoints: checkpoint.NewArchive(store, checkpoint.Options{KeepLast: int(job.Spec.Checkpoint.KeepLast), Job: raw, Version: a.version}),
 		Now:         time.Now, Weights: weightsOf(ctx, f.weights, job.Spec.Model),
 		AtEnd: func(ctx context.Context, n *loop.Network) error {
-			return a.reportRun(ctx, store, job, data, n, tracker.Note)
+			// The page tells of the analysis.
+			return errors.Join(a.analyzeRun(ctx, store, job, data, n, tracker.Note), a.reportRun(ctx, store, job, data, n, tracker.Note))
 		},
 	})
 }

@@ -17,17 +17,18 @@ type Place struct {
 	Step    int `json:"step"`
 }
 
-// Participation is the participation ratio of the states of some trajectories.
+// Participation is the participation ratio of the states of some trajectories. A model of one state has no ZL.
 type Participation struct {
-	Trajectories int     `json:"trajectories"`
-	ZH           float64 `json:"zH"`
-	ZL           float64 `json:"zL"`
+	Trajectories int      `json:"trajectories"`
+	ZH           float64  `json:"zH"`
+	ZL           *float64 `json:"zL,omitempty"`
 }
 
-// Update is how far the states move at a place, on average over the trajectories. ZH moves with the last step of a cycle only.
+// Update is how far the states move at a place, on average over the trajectories. ZH moves with the last step of a cycle only; a
+// model of one state has no ZL.
 type Update struct {
 	Place
-	ZL float64  `json:"zL"`
+	ZL *float64 `json:"zL,omitempty"`
 	ZH *float64 `json:"zH,omitempty"`
 }
 
@@ -57,9 +58,9 @@ type Observation struct {
 	Answers       []Answers       `json:"answers"`
 	// ZH and ZL are the paths of the first trajectory's states [T*D], from the initial state on, whose place is 0.
 	ZH Path `json:"pathZH"`
-	ZL Path `json:"pathZL"`
-	// Attention is that of the layer that was asked for, at the last place of the first trajectory where its module has its turn.
-	Attention *Attention `json:"-"`
+	ZL Path `json:"pathZL,omitzero"`
+	// Attention is that of each layer that was asked for, at the last place of the first trajectory where its module has its turn.
+	Attention []Attention `json:"-"`
 }
 
 // Examples are what a model is to reason about: count of them, by number.
@@ -71,7 +72,7 @@ type Examples struct {
 // Observe lets a network reason about examples, each for a number of segments, and measures its states: for the participation ratio
 // the vectors [D] of every position after every update, zL after each low-level step and zH after each cycle. The paper does not say
 // which states it takes; these are all there are. tell, if not nil, hears how many examples are done.
-func Observe(ctx context.Context, n *loop.Network, seqLen, segments int, e Examples, attention *model.AttentionLayer, tell func(done int)) (o *Observation, err error) {
+func Observe(ctx context.Context, n *loop.Network, seqLen, segments int, e Examples, attention []model.AttentionLayer, tell func(done int)) (o *Observation, err error) {
 	tracer, err := loop.NewTracer(n, seqLen, model.TraceOptions{States: true, Attention: attention})
 	if err != nil {
 		return nil, err
@@ -81,14 +82,18 @@ func Observe(ctx context.Context, n *loop.Network, seqLen, segments int, e Examp
 	if err != nil {
 		return nil, err
 	}
-	spec := n.Model.Spec
-	w := &observer{initialH: zH, initialL: zL, h: NewSpread(int(spec.HiddenSize)), l: NewSpread(int(spec.HiddenSize)), attention: attention, spec: n.Model}
+	hidden := int(n.Model.Spec.HiddenSize)
+	w := &observer{initialH: zH, initialL: zL, h: NewSpread(hidden), spec: n.Model}
+	if len(n.Model.States()) > 1 {
+		w.l = NewSpread(hidden)
+	}
+	w.seen.Attention = make([]Attention, len(attention))
 	for i := range e.Count {
 		if err := w.reason(ctx, tracer, e.Read(i), segments, i == 0); err != nil {
 			return nil, fmt.Errorf("example %d of %d: %w", i+1, e.Count, err)
 		}
 		if done := i + 1; slices.Contains(counts(e.Count), done) {
-			w.seen.Participation = append(w.seen.Participation, Participation{done, w.h.Participation(), w.l.Participation()})
+			w.seen.Participation = append(w.seen.Participation, w.participation(done))
 		}
 		if tell != nil {
 			tell(i + 1)
@@ -112,9 +117,9 @@ func counts(all int) (list []int) {
 // observer sums up.
 type observer struct {
 	initialH, initialL []float32
-	h, l               *Spread
-	spec               *model.Model
-	attention          *model.AttentionLayer
+	// l is nil of a model of one state.
+	h, l *Spread
+	spec *model.Model
 
 	seen Observation
 	// pathH and pathL are the states of the first trajectory.
@@ -135,25 +140,26 @@ func (w *observer) reason(ctx context.Context, tracer *loop.Tracer, b loop.Batch
 			w.seen.Answers = append(w.seen.Answers, Answers{Place: place})
 		}
 		update := &w.seen.Residuals[at]
-		update.ZL += Residual(zL, m.ZL)
-		w.l.Add(m.ZL)
-		zL = m.ZL
-		if first {
-			w.pathL, w.placesL = append(w.pathL, zL), append(w.placesL, update.Place)
+		if w.l != nil {
+			add(&update.ZL, Residual(zL, m.ZL))
+			w.l.Add(m.ZL)
+			zL = m.ZL
+			if first {
+				w.pathL, w.placesL = append(w.pathL, zL), append(w.placesL, update.Place)
+			}
 		}
 		if m.ZH != nil {
-			if update.ZH == nil {
-				update.ZH = new(float64)
-			}
-			*update.ZH += Residual(zH, m.ZH)
+			add(&update.ZH, Residual(zH, m.ZH))
 			w.h.Add(m.ZH)
 			zH = m.ZH
 			if first {
 				w.pathH, w.placesH = append(w.pathH, zH), append(w.placesH, update.Place)
 			}
 		}
-		if first && m.QKV != nil {
-			w.look(m.QKV)
+		for layer, qkv := range m.QKV {
+			if first && qkv != nil {
+				w.seen.Attention[layer] = AttentionOf(qkv, w.spec.Positions(), int(w.spec.Spec.NumHeads), w.spec.RoPETheta())
+			}
 		}
 		w.seen.Answers[at].add(b, answer, m)
 		answer = m.Answer
@@ -162,10 +168,20 @@ func (w *observer) reason(ctx context.Context, tracer *loop.Tracer, b loop.Batch
 	})
 }
 
-// look keeps the attention of the latest place.
-func (w *observer) look(qkv []float32) {
-	a := AttentionOf(qkv, w.spec.Positions(), int(w.spec.Spec.NumHeads), w.spec.RoPETheta())
-	w.seen.Attention = &a
+// add sums up what not every place has.
+func add(sum **float64, x float64) {
+	if *sum == nil {
+		*sum = new(float64)
+	}
+	**sum += x
+}
+
+func (w *observer) participation(trajectories int) Participation {
+	p := Participation{Trajectories: trajectories, ZH: w.h.Participation()}
+	if w.l != nil {
+		p.ZL = new(w.l.Participation())
+	}
+	return p
 }
 
 // add counts the answer of one example.
@@ -192,9 +208,10 @@ func (w *observer) result(count int) (*Observation, error) {
 	o, n := &w.seen, float64(count)
 	o.Trajectories = count
 	for i := range o.Residuals {
-		o.Residuals[i].ZL /= n
-		if o.Residuals[i].ZH != nil {
-			*o.Residuals[i].ZH /= n
+		for _, sum := range []*float64{o.Residuals[i].ZL, o.Residuals[i].ZH} {
+			if sum != nil {
+				*sum /= n
+			}
 		}
 		a := &o.Answers[i]
 		a.Exact, a.Tokens, a.Changed, a.Confidence = a.Exact/n, a.Tokens/n, a.Changed/n, a.Confidence/n
@@ -202,6 +219,9 @@ func (w *observer) result(count int) (*Observation, error) {
 	var err error
 	if o.ZH, err = pathOf(w.pathH, w.placesH); err != nil {
 		return nil, fmt.Errorf("path of zH: %w", err)
+	}
+	if w.l == nil {
+		return o, nil
 	}
 	if o.ZL, err = pathOf(w.pathL, w.placesL); err != nil {
 		return nil, fmt.Errorf("path of zL: %w", err)

@@ -33,9 +33,10 @@ type Moment struct {
 	QHalt, QContinue float32
 	// Confidence [S] is the probability that the network gives each token of its answer, by the loss that it was trained with.
 	Confidence []float32
-	// ZL and ZH are the states [T,D] after it, QKV the queries, keys and values [T,3D] of the layer that was asked for; nil where
+	// ZL and ZH are the states [T,D] after it, QKV the queries, keys and values [T,3D] of each layer that was asked for; nil where
 	// the trace delivers none.
-	ZL, ZH, QKV []float32
+	ZL, ZH []float32
+	QKV    [][]float32
 }
 
 // NewTracer compiles the network's trace, which no other evaluation needs.
@@ -93,16 +94,18 @@ func (t *Tracer) read(segment int, show func(Moment) error) error {
 		}
 		moment := Moment{Segment: segment, Cycle: m.Cycle, Step: m.Step, Answer: argmax(logits, t.seqLen)}
 		moment.Confidence = confidences(logits, moment.Answer, t.network.Model.Spec.Loss)
-		for _, part := range [...]struct {
-			name string
-			into *[]float32
-		}{{m.ZL, &moment.ZL}, {m.ZH, &moment.ZH}, {m.QKV, &moment.QKV}} {
-			if part.name == "" {
-				continue
+		if moment.ZL, err = t.delivered(m.ZL); err != nil {
+			return err
+		}
+		if moment.ZH, err = t.delivered(m.ZH); err != nil {
+			return err
+		}
+		for _, name := range m.QKV {
+			qkv, err := t.delivered(name)
+			if err != nil {
+				return err
 			}
-			if *part.into, err = device.ReadFloats(t.arrays[part.name], 0, t.arrays[part.name].Len()); err != nil {
-				return fmt.Errorf("read %s: %w", part.name, err)
-			}
+			moment.QKV = append(moment.QKV, qkv)
 		}
 		if i == len(t.trace.Moments)-1 {
 			moment.End, moment.QHalt, moment.QContinue = true, q[0], q[1]
@@ -112,6 +115,18 @@ func (t *Tracer) read(segment int, show func(Moment) error) error {
 		}
 	}
 	return nil
+}
+
+// delivered reads a value of the trace; nil of no name.
+func (t *Tracer) delivered(name string) ([]float32, error) {
+	if name == "" {
+		return nil, nil
+	}
+	values, err := device.ReadFloats(t.arrays[name], 0, t.arrays[name].Len())
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return values, nil
 }
 
 // Initial returns the states [T,D] that every example begins with; of a model that has one state both are that one.

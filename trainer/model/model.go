@@ -110,9 +110,9 @@ func (m *Model) Prefix() int { return m.Spec.PuzzlePositions() }
 // Positions returns T: prefix and tokens.
 func (m *Model) Positions() int { return m.Prefix() + m.Shape.SeqLen }
 
-// RoPETheta returns the base of the angles by which RoPE turns queries and keys; 0 for a model of learned positions.
+// RoPETheta returns the base of the angles by which RoPE turns queries and keys; 0 for a model without RoPE.
 func (m *Model) RoPETheta() float64 {
-	if m.Spec.PositionEncoding == v1alpha1.PositionEncodingLearned {
+	if m.Spec.PositionEncoding != v1alpha1.PositionEncodingRoPE {
 		return 0
 	}
 	return ropeTheta

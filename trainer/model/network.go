@@ -195,12 +195,8 @@ func (n *network) mix(at string, x *gorgonia.Node) *gorgonia.Node {
 	if n.model.Spec.Mixing == v1alpha1.MixingMLP {
 		return n.Transpose(n.swiGLU(at+"mlp_t.", n.Transpose(x)))
 	}
-	theta := 0.0
-	if n.model.Spec.PositionEncoding == v1alpha1.PositionEncodingRoPE {
-		theta = ropeTheta
-	}
 	n.qkv[at] = n.Linear(x, n.parameters[at+"self_attn.qkv_proj.weight"])
-	attended := n.Attention(n.qkv[at], int(n.model.Spec.NumHeads), theta)
+	attended := n.Attention(n.qkv[at], int(n.model.Spec.NumHeads), n.model.RoPETheta())
 	return n.AddRMSNorm(x, n.Linear(attended, n.parameters[at+"self_attn.o_proj.weight"]), rmsEpsilon)
 }
 

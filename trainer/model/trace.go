@@ -3,7 +3,9 @@ package model
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 
 	"gorgonia.org/gorgonia"
 
@@ -24,8 +26,8 @@ type Trace struct {
 type TraceOptions struct {
 	// States are those of all modules after every update.
 	States bool
-	// Attention, if not nil, is the layer whose queries, keys and values are delivered whenever its module has its turn.
-	Attention *AttentionLayer
+	// Attention are different layers whose queries, keys and values are delivered whenever their module has its turn.
+	Attention []AttentionLayer
 }
 
 // AttentionLayer names a layer of a module.
@@ -34,6 +36,21 @@ type AttentionLayer struct {
 	Module string
 	// Layer counts from 1.
 	Layer int
+}
+
+// String is the layer's name, as in H1.
+func (a AttentionLayer) String() string { return fmt.Sprintf("%s%d", a.Module, a.Layer) }
+
+var layerForm = regexp.MustCompile(`^([HL])([1-9][0-9]{0,3})$`)
+
+// ParseAttentionLayer reads the name of a layer, as in H1.
+func ParseAttentionLayer(name string) (AttentionLayer, error) {
+	match := layerForm.FindStringSubmatch(name)
+	if match == nil {
+		return AttentionLayer{}, fmt.Errorf("%q names no layer: want a module and a layer from 1, as in H1 or L4", name)
+	}
+	number, err := strconv.Atoi(match[2])
+	return AttentionLayer{Module: match[1], Layer: number}, err
 }
 
 // ErrNoLayer says that an AttentionLayer is none of the model.
@@ -48,8 +65,8 @@ type Moment struct {
 	// ZL and ZH name the states [T,D] after it, where they are delivered. ZH changes only with the last step of a cycle and is
 	// empty after the others; of a model that has one state both are that one.
 	ZL, ZH string
-	// QKV names the queries, keys and values [T,3D] of the layer that is asked for, empty where its module had no turn.
-	QKV string
+	// QKV names the queries, keys and values [T,3D] of each layer that is asked for; empty where its module had no turn.
+	QKV []string
 }
 
 // BuildTrace builds the trace of a model.
@@ -57,12 +74,15 @@ func BuildTrace(m *Model, o TraceOptions) (*Trace, error) {
 	if _, ok := architectures[m.Spec.Architecture]; !ok {
 		return nil, fmt.Errorf("architecture %q has no intermediate answers to show", m.Spec.Architecture)
 	}
-	at, err := layerAsked(m, o.Attention)
-	if err != nil {
-		return nil, err
-	}
 	n := newNetwork(m, 1)
-	b := tracing{network: n, options: o, layer: at}
+	b := tracing{network: n, options: o, qkv: make([]*gorgonia.Node, len(o.Attention))}
+	for _, a := range o.Attention {
+		at, err := layerAsked(m, a)
+		if err != nil {
+			return nil, err
+		}
+		b.layers = append(b.layers, at)
+	}
 	var readings []reading
 	z, e, _ := n.begin()
 	z = n.architecture.segment(n, z, e, func(r reading) { readings = append(readings, r) })
@@ -71,21 +91,19 @@ func BuildTrace(m *Model, o TraceOptions) (*Trace, error) {
 	}
 	b.results = append(append(b.results, stateResults(m.States(), z)...), graph.Result{Name: "q", Node: n.qHead(z[0])})
 	t := &Trace{Moments: b.moments}
+	var err error
 	if t.Program, err = n.Compile("trace", m.Activation, b.results); err != nil {
 		return nil, fmt.Errorf("build the trace of %s: %w", m.Spec.Architecture, err)
 	}
 	return t, nil
 }
 
-// layerAsked is where the weights of a layer are; empty if none is asked for.
-func layerAsked(m *Model, a *AttentionLayer) (string, error) {
-	if a == nil {
-		return "", nil
-	}
+// layerAsked is where the weights of a layer are.
+func layerAsked(m *Model, a AttentionLayer) (string, error) {
 	at := layerOf(map[string]string{"H": highLevel, "L": lowLevel}[a.Module], int32(a.Layer)-1)
 	has := func(p Parameter) bool { return p.Name == at+"self_attn.qkv_proj.weight" }
 	if !slices.ContainsFunc(m.Parameters, has) {
-		return "", fmt.Errorf("%w: the model has no layer %s%d with attention", ErrNoLayer, a.Module, a.Layer)
+		return "", fmt.Errorf("%w: the model has no layer %s with attention", ErrNoLayer, a)
 	}
 	return at, nil
 }
@@ -94,9 +112,9 @@ func layerAsked(m *Model, a *AttentionLayer) (string, error) {
 type tracing struct {
 	network *network
 	options TraceOptions
-	// layer is whose attention is asked for, qkv those of its last turn.
-	layer   string
-	qkv     *gorgonia.Node
+	// layers are where those are whose attention is asked for, qkv the nodes of their last turns.
+	layers  []string
+	qkv     []*gorgonia.Node
 	results []graph.Result
 	moments []Moment
 }
@@ -123,8 +141,12 @@ func (b *tracing) add(r reading, last bool) {
 	if b.options.States && len(r.z) > 1 {
 		moment.ZL = state(1, "zL")
 	}
-	if qkv := r.qkv[b.layer]; qkv != nil && qkv != b.qkv && (r.whole || b.options.Attention.Module == "L") {
-		moment.QKV, b.qkv = b.deliver("qkv."+at, qkv), qkv
+	for i, layer := range b.options.Attention {
+		name, qkv := "", r.qkv[b.layers[i]]
+		if qkv != nil && qkv != b.qkv[i] && (r.whole || layer.Module == "L") {
+			name, b.qkv[i] = b.deliver(fmt.Sprintf("qkv.%s.%s", layer, at), qkv), qkv
+		}
+		moment.QKV = append(moment.QKV, name)
 	}
 	b.moments = append(b.moments, moment)
 }

@@ -77,7 +77,7 @@ func TestTrace_deliversWhatIsAskedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, err := BuildTrace(m, TraceOptions{States: true, Attention: &AttentionLayer{"H", 1}})
+	whole, err := BuildTrace(m, TraceOptions{States: true, Attention: []AttentionLayer{{"H", 1}, {"L", 1}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,22 +95,46 @@ func TestTrace_deliversWhatIsAskedFor(t *testing.T) {
 			t.Errorf("%s is another answer where states are delivered", moment.Output)
 		}
 		ends := moment.Step == int(m.Spec.LCycles)
-		if (moment.ZH != "") != ends || (moment.QKV != "") != ends || moment.ZL == "" {
+		if (moment.ZH != "") != ends || (moment.QKV[0] != "") != ends || moment.QKV[1] == "" || moment.ZL == "" {
 			t.Errorf("moment %+v", moment)
 		}
 		if n := got[moment.ZL].Len(); n != width {
 			t.Errorf("%s has %d elements, want %d", moment.ZL, n, width)
 		}
-		if ends && (got[moment.ZH].Len() != width || got[moment.QKV].Len() != 3*width) {
-			t.Errorf("%s has %d elements, %s %d", moment.ZH, got[moment.ZH].Len(), moment.QKV, got[moment.QKV].Len())
+		for _, name := range moment.QKV {
+			if name != "" && got[name].Len() != 3*width {
+				t.Errorf("%s has %d elements, want %d", name, got[name].Len(), 3*width)
+			}
+		}
+		if ends && got[moment.ZH].Len() != width {
+			t.Errorf("%s has %d elements, want %d", moment.ZH, got[moment.ZH].Len(), width)
 		}
 	}
 	if moments := whole.Moments; slices.Equal(all(t, got[moments[0].ZL]), all(t, got[moments[1].ZL])) {
 		t.Error("the low-level state does not change")
 	}
 	for _, none := range []AttentionLayer{{"H", 0}, {"L", 99}, {"M", 1}} {
-		if _, err := BuildTrace(m, TraceOptions{Attention: &none}); err == nil {
-			t.Errorf("layer %+v exists", none)
+		if _, err := BuildTrace(m, TraceOptions{Attention: []AttentionLayer{none}}); err == nil {
+			t.Errorf("layer %s exists", none)
+		}
+	}
+}
+
+// What the API takes for layers with attention are those of the model, and no others.
+func TestTrace_knowsTheLayersThatTheAPIKnows(t *testing.T) {
+	for _, v := range variants {
+		m, err := Build(tiny(v.change), tinyShape, v1alpha1.PrecisionFloat32, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, module := range []string{"H", "L"} {
+			n := int(m.Spec.AttentionLayers(module))
+			for layer := 1; layer <= n+1; layer++ {
+				_, err := BuildTrace(m, TraceOptions{Attention: []AttentionLayer{{module, layer}}})
+				if (err == nil) != (layer <= n) {
+					t.Errorf("%s: of %d layers %s%d: %v", v.name, n, module, layer, err)
+				}
+			}
 		}
 	}
 }

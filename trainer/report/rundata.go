@@ -19,8 +19,10 @@ type RunData struct {
 	Checkpoints []CheckpointRow
 	// Evaluations are tables about the answers to held-out examples.
 	Evaluations []Table
-	Missing     []string
-	Replays     []Replay
+	// Analysis are charts of what the model's states do while it reasons.
+	Analysis []*Chart
+	Missing  []string
+	Replays  []Replay
 }
 
 // CheckpointRow is a checkpoint that a run has kept.
@@ -50,6 +52,12 @@ func NewRunPage(title, made string, runs []RunData) *RunPage {
 		p.Charts = append(p.Charts, chart)
 	}
 	for _, r := range runs {
+		for _, chart := range r.Analysis {
+			if len(runs) > 1 {
+				chart.Title += " of " + r.Name
+			}
+			p.Analysis = append(p.Analysis, chart)
+		}
 		p.Tables = append(p.Tables, r.tables(len(runs) > 1)...)
 	}
 	p.Differing, p.Same = settings(runs)

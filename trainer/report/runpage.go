@@ -37,6 +37,8 @@ type RunPage struct {
 	// Facts and Differing are tables with a column for each run; Same are settings that all runs share.
 	Facts, Differing, Same Table
 	Charts                 []*Chart
+	// Analysis are charts of what models' states do while they reason.
+	Analysis []*Chart
 	// Parts are the seconds of each run by part of the work.
 	Parts []Stack
 	// Tables are those of evaluations and checkpoints.
