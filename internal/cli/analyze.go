@@ -17,6 +17,7 @@ import (
 // analyzeFlags say what 'hrm analyze' looks at.
 type analyzeFlags struct {
 	model        modelFlags
+	kube         kubeFlags
 	data         string
 	split        string
 	trajectories int
@@ -32,7 +33,7 @@ type analyzeFlags struct {
 func (a *app) analyzeCommand() *cobra.Command {
 	var f analyzeFlags
 	c := &cobra.Command{
-		Use:   "analyze",
+		Use:   "analyze [JOB]",
 		Short: "Look into a model while it reasons: dimensions, convergence, trajectories, attention",
 		Long: `analyze lets a trained model reason about held-out puzzles, and measures its states zH and zL on the way, as the paper
 "Hierarchical Reasoning Model" (arXiv 2506.21734) does:
@@ -47,15 +48,19 @@ func (a *app) analyzeCommand() *cobra.Command {
   attention            with --attention, the weights of layers for the first puzzle, and how widely each head looks. They are computed
                        from a layer's queries and keys, which every device can give.
 
+The model is that of --store or --checkpoint, or of JOB, NAME or job/NAME in the cluster: the best one that it has saved, or that of --step.
+
 It prints tables, with --json one document; --pictures draws the same as SVG, and attention as PNG. docs/analysis.md tells the methods.`,
 		Example: `  hrm analyze --store ./run
   hrm analyze --store ./run --untrained --pictures ./pictures
   hrm analyze --checkpoint ./checkpoint --data ./sudoku --trajectories 20 --attention H1,L1 --pictures ./pictures
-  hrm analyze --store ./run --json > analysis.json`,
-		Args: noArguments,
-		RunE: func(c *cobra.Command, _ []string) error { return a.analyze(c.Context(), f) },
+  hrm analyze --store ./run --json > analysis.json
+  kubectl hrm analyze sudoku-extreme`,
+		Args: atMost(1),
+		RunE: func(c *cobra.Command, args []string) error { return a.analyze(c.Context(), f, args) },
 	}
 	f.model.add(c)
+	f.kube.add(c)
 	flags := c.Flags()
 	flags.StringVar(&f.data, "data", "", "directory of a dataset; the one that the job trained on if not set")
 	flags.StringVar(&f.split, "split", dataset.Test, "which half of it: train or test")
@@ -105,10 +110,18 @@ func layersNamed[T ~string](names []T) (layers []model.AttentionLayer, err error
 	return layers, nil
 }
 
-func (a *app) analyze(ctx context.Context, f analyzeFlags) error {
+func (a *app) analyze(ctx context.Context, f analyzeFlags, args []string) error {
 	layers, err := f.check()
 	if err != nil {
 		return err
+	}
+	if len(args) > 0 {
+		if f.model.store.uri != "" || f.model.checkpoint != "" {
+			return usageError{errors.New("a JOB excludes --store and --checkpoint")}
+		}
+		if err := f.model.store.toJob(ctx, &f.kube, args[0]); err != nil {
+			return err
+		}
 	}
 	m, err := a.openModel(ctx, &f.model)
 	if err != nil {

@@ -34,14 +34,10 @@ func (f *checkpointFlags) open(ctx context.Context, args []string) (objectstore.
 	if f.store.uri != "" {
 		return nil, usageError{errors.New("a JOB and --store exclude each other")}
 	}
-	job, err := f.kube.job(ctx, args[0])
-	if err != nil {
+	if err := f.store.toJob(ctx, &f.kube, args[0]); err != nil {
 		return nil, err
 	}
-	if f.store.endpoint != "" {
-		job.Spec.Storage.Endpoint = f.store.endpoint
-	}
-	return jobStore(ctx, job)
+	return f.store.open(ctx)
 }
 
 func (a *app) checkpointCommand() *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -70,8 +71,12 @@ func (k *cluster) key(name string) client.ObjectKey {
 	return client.ObjectKey{Namespace: k.namespace, Name: name}
 }
 
-// job fetches a job from the cluster, to learn where it keeps its checkpoints.
+// jobKind stands before a job's name where a place could be meant, as with kubectl: job/NAME.
+const jobKind = "job/"
+
+// job fetches a job, NAME or job/NAME, from the cluster, to learn where it keeps its checkpoints.
 func (f *kubeFlags) job(ctx context.Context, name string) (*v1alpha1.HRMTrainingJob, error) {
+	name = strings.TrimPrefix(name, jobKind)
 	k, err := f.connect()
 	if err != nil {
 		return nil, fmt.Errorf("job %s: %w; or name its store with --store", name, err)

@@ -19,6 +19,7 @@ import (
 type reportFlags struct {
 	out      string
 	model    modelFlags
+	kube     kubeFlags
 	data     string
 	split    string
 	puzzles  int
@@ -44,8 +45,8 @@ func (a *app) reportCommand() *cobra.Command {
 and checkpoints, and held-out puzzles with a slider that goes through the model's reasoning, segment by segment and cycle by
 cycle. Of several runs it compares curves, figures and settings.
 
-RUN is where a job trained into, a directory or s3://bucket/prefix, or the directory of a checkpoint that 'hrm checkpoint pull'
-wrote; that has no curves. What a run lacks the page says; the command fails only where there is nothing to tell at all.
+RUN is where a job trained into, a directory or s3://bucket/prefix, or job/NAME, a job of the cluster, or the directory of a checkpoint
+that 'hrm checkpoint pull' wrote; that has no curves. (A directory of such a name is ./job/NAME.) What a run lacks the page says; the command fails only where there is nothing to tell at all.
 
 The model is the run's best checkpoint, or that of --step. --evaluate measures it on held-out examples: exact and token accuracy, the scores of the
 task, and, where the dataset knows how hard its examples are, the same by rating.
@@ -54,6 +55,7 @@ A training run writes such a page, report.html, beside its checkpoints when it e
 		Example: `  hrm report ./run
   hrm report ./run ./other-run --out compared.html
   hrm report s3://hrm/sudoku --endpoint https://s3.example.org --index 3,17 --segments 16
+  kubectl hrm report job/sudoku job/sudoku-lr3 -n research
   hrm report ./run --puzzles 0 --evaluate 0            # curves and figures only: no model is loaded
   hrm report ./checkpoint --data ./sudoku`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -74,6 +76,7 @@ A training run writes such a page, report.html, beside its checkpoints when it e
 	flags.IntVar(&f.evaluate, "evaluate", 200, "held-out examples to measure the model on; 0 measures nothing")
 	flags.DurationVar(&f.budget, "time-budget", time.Minute, "begin no further examples of --evaluate after so long; 0 measures all")
 	f.model.addOf(c)
+	f.kube.add(c)
 	flags.Int64Var(&f.model.step, "step", -1, "step of the checkpoint whose model is asked; the best one if not set")
 	return c
 }

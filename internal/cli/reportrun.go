@@ -22,18 +22,14 @@ const maxJournal = 1 << 30
 // runData gathers what there is to tell of a run. What is missing the page says, what cannot be reached is an error.
 func (a *app) runData(ctx context.Context, f reportFlags, place string) (report.RunData, error) {
 	r := report.RunData{Name: strings.TrimSuffix(place, "/")}
-	if checkpoint.IsDir(place) {
+	if !strings.HasPrefix(place, jobKind) && checkpoint.IsDir(place) {
 		f.model.checkpoint = place
 		r.Missing = append(r.Missing, "curves, evaluations and checkpoints: this is a single checkpoint; name the place that the job trained into")
 		return r, a.addModel(ctx, f, &r)
 	}
-	if !strings.Contains(place, "://") {
-		// A store would make the directory.
-		if _, err := os.Stat(place); err != nil {
-			return r, usageError{err}
-		}
+	if err := f.toPlace(ctx, place); err != nil {
+		return r, err
 	}
-	f.model.store.uri = place
 	store, err := f.model.store.open(ctx)
 	if err != nil {
 		return r, err
@@ -55,6 +51,21 @@ func (a *app) runData(ctx context.Context, f reportFlags, place string) (report.
 		return r, nil
 	}
 	return r, a.addModel(ctx, f, &r)
+}
+
+// toPlace lets the flags name the store of a run.
+func (f *reportFlags) toPlace(ctx context.Context, place string) error {
+	switch {
+	case strings.HasPrefix(place, jobKind):
+		return f.model.store.toJob(ctx, &f.kube, place)
+	case !strings.Contains(place, "://"):
+		// A store would make the directory.
+		if _, err := os.Stat(place); err != nil {
+			return usageError{err}
+		}
+	}
+	f.model.store.uri = place
+	return nil
 }
 
 // addJournal reads metrics.jsonl.

@@ -43,6 +43,21 @@ func (f *storeFlags) config() (objectstore.S3Config, error) {
 	return objectstore.S3Config{Endpoint: f.endpoint, Region: f.region, PathStyle: f.pathStyle, CA: ca}, err
 }
 
+// toJob lets the flags name the place of a job of the cluster. An endpoint that is given takes the place of the job's: the
+// cluster may reach its buckets by another way.
+func (f *storeFlags) toJob(ctx context.Context, kube *kubeFlags, name string) error {
+	job, err := kube.job(ctx, name)
+	if err != nil {
+		return err
+	}
+	s := &job.Spec.Storage
+	f.uri, f.region, f.pathStyle = objectstore.BucketURI(s.Bucket, jobPrefix(job)), s.Region, s.PathStyle != nil && *s.PathStyle
+	if f.endpoint == "" {
+		f.endpoint = s.Endpoint
+	}
+	return nil
+}
+
 // open opens the store that the flags name.
 func (f *storeFlags) open(ctx context.Context) (objectstore.Store, error) {
 	if f.uri == "" {

@@ -44,6 +44,11 @@ func Parse(uri string) (Location, error) {
 	return Location{}, fmt.Errorf("store %q: want s3://bucket/prefix, file:///path or a path", uri)
 }
 
+// BucketURI names a place in a bucket so that Parse reads it.
+func BucketURI(bucket, prefix string) string {
+	return (&url.URL{Scheme: "s3", Host: bucket, Path: "/" + prefix}).String()
+}
+
 // Open opens the store that uri names. A bucket is reached as base says; its own bucket and prefix are replaced.
 func Open(ctx context.Context, uri string, base S3Config) (Store, error) {
 	l, err := Parse(uri)

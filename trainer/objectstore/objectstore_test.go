@@ -463,3 +463,12 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+func TestBucketURI_isReadAsItWasMeant(t *testing.T) {
+	for _, want := range []objectstore.Location{{Bucket: "hrm"}, {Bucket: "hrm.eu", Prefix: "a/b"}, {Bucket: "hrm", Prefix: "lr 1e-3 #1?/a%20b:c"}} {
+		uri := objectstore.BucketURI(want.Bucket, want.Prefix)
+		if got, err := objectstore.Parse(uri); err != nil || got != want {
+			t.Errorf("%s is %+v, want %+v: %v", uri, got, want, err)
+		}
+	}
+}

@@ -45,6 +45,12 @@ func (b *TrainingJob) Label(key, value string) *TrainingJob {
 	return b
 }
 
+// Storage sets where in bucket hrm of an S3 server the job trains into.
+func (b *TrainingJob) Storage(endpoint, prefix string) *TrainingJob {
+	b.job.Spec.Storage = v1alpha1.StorageSpec{Endpoint: endpoint, Bucket: "hrm", Prefix: prefix, Region: "us-east-1", PathStyle: ptr.To(true)}
+	return b
+}
+
 // Nodes sets spec.nodes.
 func (b *TrainingJob) Nodes(n int32) *TrainingJob { b.job.Spec.Nodes = n; return b }
 
