@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,8 +20,9 @@ import (
 	"github.com/hrm-operator/hrm-operator/trainer/model"
 )
 
-// benchFlags are those of the PyTorch peer, so that the two can be timed side by side.
+// benchFlags are those of the PyTorch peer, so that the two can be timed side by side, and what a job's spec says besides.
 type benchFlags struct {
+	set                      []string
 	eval                     bool
 	profile, ceiling, json   bool
 	hidden, heads, layers    int
@@ -30,13 +32,11 @@ type benchFlags struct {
 	device                   deviceFlags
 }
 
-// benchSegments is the number of segments of an evaluation, and the largest of an example in training.
-const benchSegments = 16
-
 // measurement is the one line that bench prints.
 type measurement struct {
 	Peer             string  `json:"peer"`
 	Work             string  `json:"work"`
+	Architecture     string  `json:"architecture"`
 	Device           string  `json:"device"`
 	DType            string  `json:"dtype"`
 	Batch            int     `json:"batch"`
@@ -65,6 +65,9 @@ func (a *app) benchCommand() *cobra.Command {
 random data, and prints one line of JSON: the median of five rounds, with the first step left out; first_step_s is the time
 from the start of the command to the end of the first step, heap_bytes_per_step the median of what Go allocated in the others.
 
+The model is the published HRM, unless --set says otherwise: it takes any field of a job's spec, model.architecture first of all.
+What neither --set nor a flag says is the default of the architecture.
+
 --ceiling adds what the device comes to at best: product_gflops in large matrix products alone, memory_gb_per_s in sums of
 arrays that no cache holds, write_gb_per_s and read_gb_per_s in copies of arrays to it and from it.
 
@@ -74,21 +77,24 @@ operation takes at least, and "of ceiling" says how near that is to what the dev
 is had from caches. With --json the line has it all.`,
 		Example: `  hrm bench --batch 8
   hrm bench --eval --batch 64 --dtype float32 --threads 2
+  hrm bench --set model.architecture=TRM --set model.mixing=MLP
+  hrm bench --set model.architecture=Transformer --layers 4 --batch 64 --profile
   hrm bench --hidden 128 --heads 4 --layers 2 --batch 64 --profile
   hrm bench --device cuda --batch 384 --steps 30 --profile`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return a.bench(c.Context(), f) },
 	}
 	flags := c.Flags()
-	flags.BoolVar(&f.eval, "eval", false, "time evaluation: 16 segments without gradient")
+	flags.StringArrayVar(&f.set, "set", nil, "set a field of the job's spec, as in model.architecture=TRM; may be repeated")
+	flags.BoolVar(&f.eval, "eval", false, "time evaluation: 16 segments without gradient, or evaluation.segments")
 	flags.BoolVar(&f.profile, "profile", false, "also measure where a step's time goes, and print a table")
 	flags.BoolVar(&f.ceiling, "ceiling", false, "also measure what the device comes to at best; --profile does so in any case")
 	flags.BoolVar(&f.json, "json", false, "print the line of JSON where --profile would print a table")
-	flags.IntVar(&f.hidden, "hidden", 512, "hidden size")
-	flags.IntVar(&f.heads, "heads", 8, "attention heads")
-	flags.IntVar(&f.layers, "layers", 4, "layers of each module")
-	flags.IntVar(&f.hCycles, "h-cycles", 2, "high-level cycles")
-	flags.IntVar(&f.lCycles, "l-cycles", 2, "low-level cycles in each of them")
+	flags.IntVar(&f.hidden, "hidden", 0, "hidden size; 512 if not set")
+	flags.IntVar(&f.heads, "heads", 0, "attention heads; 8 if not set")
+	flags.IntVar(&f.layers, "layers", 0, "layers, with HRM of each module; those of the architecture if not set")
+	flags.IntVar(&f.hCycles, "h-cycles", 0, "high-level cycles; those of the architecture if not set")
+	flags.IntVar(&f.lCycles, "l-cycles", 0, "low-level cycles in each of them; those of the architecture if not set")
 	flags.IntVar(&f.batch, "batch", 8, "examples per step")
 	flags.IntVar(&f.seq, "seq", 81, "tokens of an example")
 	flags.IntVar(&f.vocab, "vocab", 11, "vocabulary")
@@ -109,7 +115,7 @@ func (a *app) bench(ctx context.Context, f benchFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	work, err := f.prepare(d, job)
+	work, err := f.prepare(d, &job.Spec)
 	if err != nil {
 		return err
 	}
@@ -121,7 +127,7 @@ func (a *app) bench(ctx context.Context, f benchFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	m := f.measure(a.version, d, work, times)
+	m := f.measure(a.version, d, &job.Spec, work, times)
 	m.FirstStepSeconds, m.HeapBytes = round(first.Seconds(), 100), heap
 	if f.ceiling || f.profile {
 		if m.ceilings, err = measureCeilings(ctx, d, work.network.Model.Activation); err != nil && f.ceiling {
@@ -144,32 +150,59 @@ func (a *app) bench(ctx context.Context, f benchFlags) (err error) {
 	return json.NewEncoder(a.out).Encode(m)
 }
 
-// job is a job whose model has the sizes of the flags.
+// job is a job whose spec is what --set says, filled up with what the flags say.
 func (f *benchFlags) job() (*v1alpha1.HRMTrainingJob, error) {
 	job := &v1alpha1.HRMTrainingJob{}
-	job.Spec.Model = v1alpha1.ModelSpec{
-		HiddenSize: int32(f.hidden), NumHeads: int32(f.heads), HLayers: int32(f.layers), LLayers: int32(f.layers),
-		HCycles: int32(f.hCycles), LCycles: int32(f.lCycles), ACT: v1alpha1.ACTSpec{MaxSteps: benchSegments},
+	for _, s := range f.set {
+		if err := applySet(&job.Spec, s); err != nil {
+			return nil, err
+		}
 	}
-	job.Spec.Training.GlobalBatchSize = int32(f.batch)
 	job.Spec.Dataset = v1alpha1.DatasetSpec{Task: v1alpha1.TaskSudoku, Source: v1alpha1.DatasetSource{URI: "random"}}
 	job.Spec.Storage.Bucket = "none"
+	fill(&job.Spec.Training.GlobalBatchSize, int32(f.batch))
 	switch f.dtype {
 	case "bfloat16":
-		job.Spec.Training.Precision = v1alpha1.PrecisionBFloat16
+		fill(&job.Spec.Training.Precision, v1alpha1.PrecisionBFloat16)
 	case "float32":
-		job.Spec.Training.Precision = v1alpha1.PrecisionFloat32
+		fill(&job.Spec.Training.Precision, v1alpha1.PrecisionFloat32)
 	default:
 		return nil, usageError{fmt.Errorf("--dtype %s: want bfloat16 or float32", f.dtype)}
 	}
 	if f.steps < 2 || f.seq < 1 || f.vocab < 3 {
 		return nil, usageError{fmt.Errorf("--steps must be at least 2, --seq at least 1, --vocab at least 3")}
 	}
+	f.fillModel(&job.Spec.Model)
 	job.Default()
 	if err := job.Validate(); err != nil {
 		return nil, usageError{err}
 	}
 	return job, nil
+}
+
+// fillModel fills a model up with the sizes of the flags; those that are 0 are left to the architecture.
+func (f *benchFlags) fillModel(m *v1alpha1.ModelSpec) {
+	fill(&m.HiddenSize, int32(f.hidden))
+	fill(&m.NumHeads, int32(f.heads))
+	fill(&m.HCycles, int32(f.hCycles))
+	fill(&m.LCycles, int32(f.lCycles))
+	fill(&m.Architecture, v1alpha1.ArchitectureHRM)
+	if m.Architecture != v1alpha1.ArchitectureHRM {
+		fill(&m.Layers, int32(f.layers))
+		return
+	}
+	fill(&m.HLayers, int32(f.layers))
+	if m.TwoLevels() {
+		fill(&m.LLayers, int32(f.layers))
+	}
+}
+
+// fill sets a field that is not set.
+func fill[T comparable](field *T, value T) {
+	var unset T
+	if *field == unset {
+		*field = value
+	}
 }
 
 // benchWork is what is timed.
@@ -193,9 +226,10 @@ func (w *benchWork) steps(ctx context.Context, n int) error {
 }
 
 // prepare builds the model with random weights and one random batch, which every step gets again.
-func (f *benchFlags) prepare(d device.Device, job *v1alpha1.HRMTrainingJob) (*benchWork, error) {
+func (f *benchFlags) prepare(d device.Device, spec *v1alpha1.HRMTrainingJobSpec) (*benchWork, error) {
+	batch := int(spec.Training.GlobalBatchSize)
 	shape := model.Shape{SeqLen: f.seq, VocabSize: f.vocab, NumPuzzleIdentifiers: 1}
-	m, err := model.Build(job.Spec.Model, shape, job.Spec.Training.Precision, f.batch)
+	m, err := model.Build(spec.Model, shape, spec.Training.Precision, batch)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -206,30 +240,38 @@ func (f *benchFlags) prepare(d device.Device, job *v1alpha1.HRMTrainingJob) (*be
 	if err := n.Initialize(0); err != nil {
 		return nil, err
 	}
-	random := rand.New(rand.NewPCG(0, 0))
-	b := loop.Batch{Inputs: make([]int32, f.batch*f.seq), Labels: make([]int32, f.batch*f.seq), Puzzles: make([]int32, f.batch)}
-	for i := range b.Inputs {
-		b.Inputs[i], b.Labels[i] = 1+random.Int32N(int32(f.vocab)-1), 2+random.Int32N(int32(f.vocab)-2)
-	}
+	b := f.randomBatch(batch)
 	w := &benchWork{network: n, settle: func() error { return nil }}
 	if f.eval {
-		w.flops = benchSegments * m.Eval.Cost(f.batch).FLOPs
-		e, err := loop.NewEvaluator(n, f.batch, f.seq, benchSegments)
+		segments := spec.EvaluationSegments()
+		w.flops = float64(segments) * m.Eval.Cost(batch).FLOPs
+		e, err := loop.NewEvaluator(n, batch, f.seq, segments)
 		if err != nil {
 			return nil, err
 		}
-		w.step = func(ctx context.Context) error { _, err := e.Predict(ctx, b, f.batch); return err }
+		w.step = func(ctx context.Context) error { _, err := e.Predict(ctx, b, batch); return err }
 		return w, nil
 	}
-	t, err := loop.NewTrainer(n, same{b}, f.seq, loop.Hyperparameters{
-		Batch: f.batch, TotalSteps: 1 << 40, MaxSegments: benchSegments, Beta1: 0.9, Beta2: 0.95, MinLearningRateRatio: 1,
-		LearningRate: 1e-4, WeightDecay: 1, PuzzleLearningRate: 1e-4, PuzzleWeightDecay: 1,
-	})
+	h, err := loop.HyperparametersOf(spec, 1<<40)
 	if err != nil {
 		return nil, err
 	}
-	w.step, w.settle, w.flops = t.Step, t.Settle, m.Train.Cost(f.batch).FLOPs
+	t, err := loop.NewTrainer(n, same{b}, f.seq, h)
+	if err != nil {
+		return nil, err
+	}
+	w.step, w.settle, w.flops = t.Step, t.Settle, m.Train.Cost(batch).FLOPs
 	return w, nil
+}
+
+// randomBatch is a batch of random examples without a blank.
+func (f *benchFlags) randomBatch(batch int) loop.Batch {
+	random := rand.New(rand.NewPCG(0, 0))
+	b := loop.Batch{Inputs: make([]int32, batch*f.seq), Labels: make([]int32, batch*f.seq), Puzzles: make([]int32, batch)}
+	for i := range b.Inputs {
+		b.Inputs[i], b.Labels[i] = 1+random.Int32N(int32(f.vocab)-1), 2+random.Int32N(int32(f.vocab)-2)
+	}
+	return b
 }
 
 // same is a source that gives one batch for ever.
@@ -263,13 +305,14 @@ func timeSteps(ctx context.Context, steps int, w *benchWork) ([]time.Duration, u
 	return times, heap[rounds/2], nil
 }
 
-func (f *benchFlags) measure(version string, d device.Device, w *benchWork, times []time.Duration) measurement {
+func (f *benchFlags) measure(version string, d device.Device, spec *v1alpha1.HRMTrainingJobSpec, w *benchWork, times []time.Duration) measurement {
 	slices.Sort(times)
-	median := times[len(times)/2].Seconds()
+	median, batch := times[len(times)/2].Seconds(), int(spec.Training.GlobalBatchSize)
 	m := measurement{
-		Peer: "hrm " + version, Work: "training", Device: d.Name(), DType: f.dtype, Batch: f.batch, Hidden: f.hidden,
+		Peer: "hrm " + version, Work: "training", Architecture: string(spec.Model.Architecture), Device: d.Name(),
+		DType: strings.ToLower(string(spec.Training.Precision)), Batch: batch, Hidden: int(spec.Model.HiddenSize),
 		Seq: f.seq, Params: w.network.ParameterCount(), StepMilliseconds: round(median*1e3, 10),
-		SamplesPerSecond: round(float64(f.batch)/median, 100), GFLOPS: significant(w.flops / median / 1e9), PeakRSSMiB: peakRSS(),
+		SamplesPerSecond: round(float64(batch)/median, 100), GFLOPS: significant(w.flops / median / 1e9), PeakRSSMiB: peakRSS(),
 	}
 	if f.eval {
 		m.Work = "evaluation"

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,9 +15,14 @@ import (
 // benchTiny runs hrm bench with a model that the reference device computes at once.
 func benchTiny(t *testing.T, args ...string) string {
 	t.Helper()
+	return benchSmall(t, append([]string{"--layers", "1", "--h-cycles", "1", "--l-cycles", "1"}, args...)...)
+}
+
+// benchSmall leaves layers and cycles to args, or to the architecture.
+func benchSmall(t *testing.T, args ...string) string {
+	t.Helper()
 	var out, problems buffer
-	args = append([]string{"hrm", "bench", "--device", "reference", "--batch", "2", "--hidden", "8", "--heads", "2", "--layers", "1", "--seq", "3",
-		"--h-cycles", "1", "--l-cycles", "1", "--steps", "2"}, args...)
+	args = append([]string{"hrm", "bench", "--device", "reference", "--batch", "2", "--hidden", "8", "--heads", "2", "--seq", "3", "--steps", "2"}, args...)
 	if status := run(t.Context(), args, "test", strings.NewReader(""), &out, &problems); status != 0 {
 		t.Fatalf("exit status %d\n%s", status, &problems)
 	}
@@ -51,9 +57,59 @@ func TestBench_printsOneLine(t *testing.T) {
 	}
 }
 
+func TestBench_measuresEveryArchitecture(t *testing.T) {
+	for name, row := range map[string]struct {
+		args         []string
+		architecture string
+	}{
+		"TRM":                    {[]string{"--set", "model.architecture=TRM", "--layers", "1", "--h-cycles", "2"}, "TRM"},
+		"TRM as it is published": {[]string{"--set", "model.architecture=TRM"}, "TRM"},
+		"TRM with an MLP":        {[]string{"--set", "model.architecture=TRM", "--set", "model.mixing=MLP", "--l-cycles", "1"}, "TRM"},
+		"HRM of one level":       {[]string{"--set", "model.levels=1", "--layers", "2"}, "HRM"},
+		"Transformer":            {[]string{"--set", "model.architecture=Transformer", "--layers", "2"}, "Transformer"},
+		"UniversalTransformer":   {[]string{"--set", "model.architecture=UniversalTransformer", "--set", "model.layers=2"}, "UniversalTransformer"},
+	} {
+		for _, work := range []string{"training", "evaluation"} {
+			t.Run(name+", "+work, func(t *testing.T) {
+				args := row.args
+				if work == "evaluation" {
+					args = append(slices.Clone(args), "--eval", "--set", "evaluation.segments=2")
+				}
+				var m measurement
+				if err := json.Unmarshal([]byte(benchSmall(t, args...)), &m); err != nil {
+					t.Fatal(err)
+				}
+				if m.Architecture != row.architecture || m.Work != work || m.SamplesPerSecond <= 0 || m.GFLOPS <= 0 || m.Params <= 0 || m.Hidden != 8 || m.Batch != 2 {
+					t.Errorf("got %+v", m)
+				}
+			})
+		}
+	}
+}
+
+func TestBench_refusesWhatNoModelIs(t *testing.T) {
+	for name, row := range map[string]struct {
+		args []string
+		says string
+	}{
+		"layers of another architecture": {[]string{"--set", "model.layers=2"}, "use hLayers and lLayers"},
+		"cycles of another architecture": {[]string{"--set", "model.architecture=Transformer", "--h-cycles", "2"}, "spec.model.hCycles is only for"},
+		"an unknown architecture":        {[]string{"--set", "model.architecture=GPT"}, "use one of HRM TRM Transformer UniversalTransformer"},
+		"an unknown field":               {[]string{"--set", "model.size=2"}, "there is no size"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out, problems buffer
+			status := run(t.Context(), append([]string{"hrm", "bench", "--device", "reference"}, row.args...), "test", strings.NewReader(""), &out, &problems)
+			if status != exitUsage || !strings.Contains(problems.String(), row.says) {
+				t.Errorf("ends with %d, want words about %q\n%s", status, row.says, &problems)
+			}
+		})
+	}
+}
+
 func TestBench_printsTheProfileAsATable(t *testing.T) {
 	said := benchTiny(t, "--profile")
-	for _, word := range []string{"training on reference", "batch 2, sequence 3, hidden 8, bfloat16", "a step", "samples/s", "products alone", "LinearGradWeight", "AdamATan2", "everything else"} {
+	for _, word := range []string{"training of HRM on reference", "batch 2, sequence 3, hidden 8, bfloat16", "a step", "samples/s", "products alone", "LinearGradWeight", "AdamATan2", "everything else"} {
 		if !strings.Contains(said, word) {
 			t.Errorf("the table does not mention %q:\n%s", word, said)
 		}

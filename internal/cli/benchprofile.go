@@ -210,7 +210,7 @@ func printProfile(w io.Writer, d device.Device, m *measurement) {
 	if s, ok := d.(fmt.Stringer); ok {
 		name = s.String()
 	}
-	fmt.Fprintf(w, "%s on %s\nbatch %d, sequence %d, hidden %d, %s\n\n", m.Work, name, m.Batch, m.Seq, m.Hidden, m.DType)
+	fmt.Fprintf(w, "%s of %s on %s\nbatch %d, sequence %d, hidden %d, %s\n\n", m.Work, m.Architecture, name, m.Batch, m.Seq, m.Hidden, m.DType)
 	fmt.Fprintf(w, "a step    %.1f ms: %s samples/s, %s TFLOP/s; %.1f ms while it is profiled, as below\n", m.StepMilliseconds, digits(m.SamplesPerSecond), digits(m.GFLOPS/1e3), m.Profile.StepMilliseconds)
 	if m.ceilings != (ceilings{}) {
 		fmt.Fprintf(w, "ceilings  products alone %s TFLOP/s, memory %s GB/s; copies %s GB/s to the device, %s GB/s from it\n",

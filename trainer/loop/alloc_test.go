@@ -65,7 +65,7 @@ func small(t *testing.T) (*Trainer, *Evaluator, Batch) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() })
-	h, err := hyperparameters(spec, 1000)
+	h, err := HyperparametersOf(spec, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

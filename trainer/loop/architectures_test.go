@@ -117,7 +117,7 @@ func TestEveryArchitecture_computesTheSameOnEveryDevice(t *testing.T) {
 				if err := n.Initialize(1); err != nil {
 					t.Fatal(err)
 				}
-				h, err := hyperparameters(spec, 10)
+				h, err := HyperparametersOf(spec, 10)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -178,7 +178,7 @@ func TestTrainer_averagesItsWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := hyperparameters(spec, 10)
+	h, err := HyperparametersOf(spec, 10)
 	if err != nil {
 		t.Fatal(err)
 	}

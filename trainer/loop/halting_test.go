@@ -28,7 +28,7 @@ func TestTrainer_haltsAsTheJobSays(t *testing.T) {
 		t.Run(fmt.Sprintf("%s where q_continue is %g", c.halting, c.qContinue), func(t *testing.T) {
 			spec := tinyJob(t)
 			spec.Model.ACT = v1alpha1.ACTSpec{MaxSteps: 3, Halting: c.halting, ExplorationProbability: "0"}
-			h, err := hyperparameters(spec, 1000)
+			h, err := HyperparametersOf(spec, 1000)
 			if err != nil {
 				t.Fatal(err)
 			}

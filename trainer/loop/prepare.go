@@ -29,7 +29,7 @@ func prepare(ctx context.Context, o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := hyperparameters(o.Spec, p.total)
+	h, err := HyperparametersOf(o.Spec, p.total)
 	if err != nil {
 		return nil, err
 	}

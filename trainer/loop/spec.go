@@ -46,8 +46,8 @@ func planFor(s *v1alpha1.HRMTrainingJobSpec, epochExamples float64) (plan, error
 	return p, nil
 }
 
-// hyperparameters reads the numbers of a job's spec that has its defaults.
-func hyperparameters(s *v1alpha1.HRMTrainingJobSpec, total int64) (Hyperparameters, error) {
+// HyperparametersOf reads the numbers of a job's spec that has its defaults.
+func HyperparametersOf(s *v1alpha1.HRMTrainingJobSpec, total int64) (Hyperparameters, error) {
 	var d decimals
 	t := &s.Training
 	h := Hyperparameters{
