@@ -147,19 +147,19 @@ func (a *app) analyze(ctx context.Context, f analyzeFlags, args []string) error 
 	}
 	r.Checkpoint, r.Step = m.ref, m.step
 	if f.pictures != "" {
-		if err := r.drawInto(f.pictures); err != nil {
+		pictures, err := r.pictures()
+		if err != nil {
+			return err
+		}
+		if err := writePictures(f.pictures, pictures); err != nil {
 			return err
 		}
 	}
 	return a.printAnalysis(f, r)
 }
 
-// drawInto writes the pictures into a directory.
-func (r *analysisReport) drawInto(dir string) error {
-	pictures, err := r.pictures()
-	if err != nil {
-		return err
-	}
+// writePictures writes the files of --pictures into its directory.
+func writePictures(dir string, pictures map[string][]byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return usageError{fmt.Errorf("--pictures: %w", err)}
 	}

@@ -18,6 +18,7 @@ import (
 // reportFlags say what a report has to tell.
 type reportFlags struct {
 	out      string
+	pictures string
 	model    modelFlags
 	kube     kubeFlags
 	data     string
@@ -57,6 +58,7 @@ A training run writes such a page, report.html, beside its checkpoints when it e
   hrm report s3://hrm/sudoku --endpoint https://s3.example.org --index 3,17 --segments 16
   kubectl hrm report job/sudoku job/sudoku-lr3 -n research
   hrm report ./run --puzzles 0 --evaluate 0            # curves and figures only: no model is loaded
+  hrm report ./run --pictures ./curves                 # each chart as a file, too
   hrm report ./checkpoint --data ./sudoku`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > maxReportRuns {
@@ -68,6 +70,7 @@ A training run writes such a page, report.html, beside its checkpoints when it e
 	}
 	flags := c.Flags()
 	flags.StringVarP(&f.out, "out", "o", "report.html", "the file to write; - is standard output")
+	flags.StringVar(&f.pictures, "pictures", "", "directory for the page's charts as SVG files; none are written if not set")
 	flags.StringVar(&f.data, "data", "", "directory of a dataset; the one that the job trained on if not set")
 	flags.StringVar(&f.split, "split", dataset.Test, "which half of it: train or test")
 	flags.IntVar(&f.puzzles, "puzzles", 4, "how many puzzles to show, from all over the half; 0 shows none")
@@ -116,6 +119,11 @@ func (a *app) report(ctx context.Context, f reportFlags, places []string) error 
 	var text bytes.Buffer
 	if err := page.WriteHTML(&text); err != nil {
 		return fmt.Errorf("write the report: %w", err)
+	}
+	if f.pictures != "" {
+		if err := writePictures(f.pictures, page.Pictures()); err != nil {
+			return err
+		}
 	}
 	if f.out == "-" {
 		_, err := a.out.Write(text.Bytes())

@@ -37,6 +37,14 @@ func TestReport_tellsOfARun(t *testing.T) {
 	}
 }
 
+func TestReport_writesItsChartsAsFiles(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "curves")
+	if _, problems, status := reported(t, trainedStore(t), "--puzzles", "0", "--evaluate", "0", "--pictures", dir); status != 0 {
+		t.Fatalf("ends with %d\n%s", status, problems)
+	}
+	wantFiles(t, dir, "examples-wholly-right.svg", "loss-per-example.svg", "learning-rate.svg")
+}
+
 func TestReport_comparesRuns(t *testing.T) {
 	other := copyOf(t, trainedStore(t))
 	page, problems, status := reported(t, trainedStore(t), other, "--puzzles", "0", "--evaluate", "0")

@@ -25,6 +25,7 @@ type solveFlags struct {
 	file     string
 	segments int
 	trace    bool
+	picture  string
 	json     bool
 }
 
@@ -42,9 +43,12 @@ dataset that the model was trained on or of --data.
 --trace shows what the model would answer after each low-level step: how many cells have changed since the last, and how
 many are wrong. Changed cells are marked with *, wrong ones with !; in colour wrong ones are red and changed ones reversed.
 
+--picture FILE.svg draws the puzzle and, of these answers, up to six side by side, wrong cells crossed out; of several puzzles the first.
+
 The answer of the model is printed whether it is right or not; the exit code is 0 in both cases.`,
 		Example: `  hrm solve --store ./run
   hrm solve --checkpoint ./checkpoint --data ./sudoku --index 7 --trace
+  hrm solve --store ./run --index 7 --picture solved.svg
   hrm solve --store ./run 53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79
   hrm solve --store ./run --file puzzles.txt --json
   hrm data sample --out /dev/stdout --puzzles 3 | head -3 | hrm solve --store ./run -`,
@@ -59,6 +63,7 @@ The answer of the model is printed whether it is right or not; the exit code is 
 	flags.StringVarP(&f.file, "file", "f", "", "file of puzzles; - reads standard input")
 	flags.IntVar(&f.segments, "segments", 0, "segments that the model thinks for; those of its job's evaluation if not set")
 	flags.BoolVar(&f.trace, "trace", false, "show the intermediate answers")
+	flags.StringVar(&f.picture, "picture", "", "SVG file for the puzzle and intermediate answers; none is drawn if not set")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 	return c
 }
@@ -113,6 +118,7 @@ type solver struct {
 	out       io.Writer
 	evaluator *loop.Evaluator
 	tracer    *loop.Tracer
+	drawn     bool // --picture is done
 }
 
 // fromDataset returns a puzzle of a dataset.
@@ -149,11 +155,9 @@ func knownLabels(labels []int32) []int32 {
 
 // open prepares the model: for answers alone, or with what leads to them.
 func (s *solver) open() (err error) {
-	if s.flags.trace {
-		if s.tracer, err = loop.NewTracer(s.model.network, s.model.shape.SeqLen, model.TraceOptions{}); err != nil {
-			return fmt.Errorf("--trace: %w", err)
-		}
-		return nil
+	if s.flags.trace || s.flags.picture != "" {
+		s.tracer, err = loop.NewTracer(s.model.network, s.model.shape.SeqLen, model.TraceOptions{})
+		return err
 	}
 	s.evaluator, err = loop.NewEvaluator(s.model.network, 1, s.model.shape.SeqLen, s.flags.segments)
 	return err
@@ -228,18 +232,11 @@ func (s *solver) answer(ctx context.Context, q question) (solution, error) {
 	var answer []int32
 	var qHalt float32
 	if s.tracer != nil {
-		err := s.tracer.Trace(ctx, q.batch, s.flags.segments, func(m loop.Moment) error {
-			next := s.moment(q, m, answer)
-			answer, qHalt = m.Answer, m.QHalt
-			if s.flags.json {
-				trace = append(trace, next)
-				return nil
-			}
-			return s.showMoment(m, next)
-		})
+		seen, err := s.trace(ctx, q)
 		if err != nil {
 			return solution{}, err
 		}
+		trace, answer, qHalt = seen.moments, seen.answer, seen.qHalt
 	} else {
 		answers, err := s.evaluator.Predict(ctx, q.batch, 1)
 		if err != nil {

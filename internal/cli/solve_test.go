@@ -112,6 +112,23 @@ func TestSolve_trace(t *testing.T) {
 	}
 }
 
+func TestSolve_drawsTheWayToItsAnswer(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "way.svg")
+	plain, _, _ := ask(t, "", "solve", "--index", "2")
+	out, problems, status := ask(t, "", "solve", "--index", "2", "--picture", file)
+	if status != 0 || out != plain {
+		t.Errorf("ends with %d and prints\n%s\nnot\n%s%s", status, out, plain, problems)
+	}
+	picture, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(picture), "test 2; puzzle; segment 1, cycle 1, step 1, ") {
+		t.Errorf("%v\n%s", err, picture)
+	}
+	_, problems, status = ask(t, "", "solve", "--picture", filepath.Join(file, "beyond.svg"))
+	if status != exitUsage || !strings.Contains(problems, "--picture") {
+		t.Errorf("ends with %d\n%s", status, problems)
+	}
+}
+
 func TestSolve_refusesWhatIsNoPuzzle(t *testing.T) {
 	for name, row := range map[string]struct {
 		in     string

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
@@ -26,6 +28,51 @@ type moment struct {
 	Halts      *bool    `json:"halts,omitempty"`
 
 	marks []report.Mark
+}
+
+// traced is what was seen of the reasoning about a question. There are moments only for --json with --trace.
+type traced struct {
+	moments []moment
+	answer  []int32
+	qHalt   float32
+}
+
+// trace lets the model reason, and shows what is wanted of the way to its answer.
+func (s *solver) trace(ctx context.Context, q question) (traced, error) {
+	var seen traced
+	var thoughts []report.Thought
+	err := s.tracer.Trace(ctx, q.batch, s.flags.segments, func(m loop.Moment) error {
+		next := s.moment(q, m, seen.answer)
+		seen.answer, seen.qHalt = m.Answer, m.QHalt
+		if s.flags.picture != "" && !s.drawn {
+			thoughts = append(thoughts, report.Thought{Segment: m.Segment, Cycle: m.Cycle, Step: m.Step, Answer: m.Answer, Confidence: m.Confidence})
+		}
+		switch {
+		case !s.flags.trace:
+			return nil
+		case s.flags.json:
+			seen.moments = append(seen.moments, next)
+			return nil
+		}
+		return s.showMoment(m, next)
+	})
+	if err != nil || len(thoughts) == 0 {
+		return seen, err
+	}
+	s.drawn = true
+	return seen, s.draw(q, thoughts)
+}
+
+// draw writes the picture of --picture.
+func (s *solver) draw(q question, thoughts []report.Thought) error {
+	picture, err := s.palette.Strip(q.name, q.batch.Inputs, q.labels, thoughts)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.flags.picture, []byte(picture), 0o644); err != nil {
+		return usageError{fmt.Errorf("--picture: %w", err)}
+	}
+	return nil
 }
 
 // moment counts what an intermediate answer has changed.

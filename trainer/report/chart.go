@@ -155,10 +155,18 @@ func round(v float64) float64 { return math.Round(v*1e9) / 1e9 }
 // SVG draws the chart for a page that has the classes of chart.css.
 func (c *Chart) SVG() template.HTML { return template.HTML(c.svg("")) }
 
-// StandaloneSVG draws the chart as a file of its own, in the colours that whoever looks at it prefers.
+// StandaloneSVG draws the chart as a file of its own, in the colours that whoever looks at it prefers, on paper of its own: the page
+// around it may be of other colours. The title takes the place of what the axis counts, where that is not said.
 func (c *Chart) StandaloneSVG() string {
-	return c.svg("<style>"+chartStyle+"</style>") + "\n"
+	own := *c
+	if own.Y == "" {
+		own.Y = c.Title
+	}
+	return own.svg("<style>"+chartStyle+"</style>"+background) + "\n"
 }
+
+// background is the paper of a picture in a file of its own.
+const background = `<rect class="paper" width="100%" height="100%" rx="4"/>`
 
 func (c *Chart) svg(style string) string {
 	series := make([]Series, 0, len(c.Series))

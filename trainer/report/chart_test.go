@@ -1,9 +1,6 @@
 package report
 
 import (
-	"encoding/xml"
-	"errors"
-	"io"
 	"math"
 	"slices"
 	"strings"
@@ -67,14 +64,7 @@ func TestChart_drawsAnything(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := Chart{Title: "T & T", X: "step", Y: "loss", Series: series}
 			svg := c.StandaloneSVG()
-			d := xml.NewDecoder(strings.NewReader(svg))
-			for {
-				if _, err := d.Token(); errors.Is(err, io.EOF) {
-					break
-				} else if err != nil {
-					t.Fatalf("%v\n%s", err, svg)
-				}
-			}
+			wellFormed(t, svg)
 			if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") || len(svg) > 200_000 {
 				t.Errorf("%d bytes: %.2000s", len(svg), svg)
 			}

@@ -7,7 +7,9 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 //go:embed run.html run.css run.js chart.css
@@ -67,6 +69,23 @@ type Part struct {
 
 // Percent is the length of the part.
 func (p Part) Percent() string { return BarValue{Share: p.Share}.Percent() }
+
+// Pictures are the page's charts as SVG files, by names that are made of their titles.
+func (p *RunPage) Pictures() map[string][]byte {
+	files := map[string][]byte{}
+	for _, c := range slices.Concat(p.Charts, p.Analysis) {
+		if !c.Empty() {
+			files[fileName(c.Title)+".svg"] = []byte(c.StandaloneSVG())
+		}
+	}
+	return files
+}
+
+// fileName keeps letters and digits of a title, in lower case.
+func fileName(title string) string {
+	words := strings.FieldsFunc(strings.ToLower(title), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	return strings.Join(words, "-")
+}
 
 // pageData is what the template works with.
 type pageData struct {
