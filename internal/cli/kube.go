@@ -79,7 +79,7 @@ func (f *kubeFlags) job(ctx context.Context, name string) (*v1alpha1.HRMTraining
 	name = strings.TrimPrefix(name, jobKind)
 	k, err := f.connect()
 	if err != nil {
-		return nil, fmt.Errorf("job %s: %w; or name its store with --store", name, err)
+		return nil, fmt.Errorf("job %s: %w; or name the place that it trained into", name, err)
 	}
 	return k.job(ctx, name)
 }

@@ -47,7 +47,8 @@ and checkpoints, and held-out puzzles with a slider that goes through the model'
 cycle. Of several runs it compares curves, figures and settings.
 
 RUN is where a job trained into, a directory or s3://bucket/prefix, or job/NAME, a job of the cluster, or the directory of a checkpoint
-that 'hrm checkpoint pull' wrote; that has no curves. (A directory of such a name is ./job/NAME.) What a run lacks the page says; the command fails only where there is nothing to tell at all.
+that 'hrm checkpoint pull' wrote; that has no curves. (A directory of such a name is ./job/NAME.) What a run lacks the page says; the
+command fails only where there is nothing to tell at all.
 
 The model is the run's best checkpoint, or that of --step. --evaluate measures it on held-out examples: exact and token accuracy, the scores of the
 task, and, where the dataset knows how hard its examples are, the same by rating.
