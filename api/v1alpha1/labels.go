@@ -9,3 +9,11 @@ const (
 	// TrainerContainer is the container that trains.
 	TrainerContainer = "trainer"
 )
+
+// What the jobs of a suite wear.
+const (
+	// SuiteLabel holds the suite's name.
+	SuiteLabel = "hrm.dev/suite"
+	// SuiteAxisLabelPrefix and the name of an axis make the label that holds the job's value on it.
+	SuiteAxisLabelPrefix = "suite.hrm.dev/"
+)

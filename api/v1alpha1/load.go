@@ -26,6 +26,15 @@ const maxJobBytes = 1 << 20
 
 // Load reads a job from YAML or JSON, strictly: an unknown field is an error. Defaults are filled in.
 func Load(r io.Reader) (*HRMTrainingJob, error) {
+	job, err := Parse(r)
+	if err == nil {
+		job.Default()
+	}
+	return job, err
+}
+
+// Parse reads a job as Load does, and leaves unset what its text does not set.
+func Parse(r io.Reader) (*HRMTrainingJob, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, maxJobBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the job: %w", err)
@@ -40,7 +49,6 @@ func Load(r io.Reader) (*HRMTrainingJob, error) {
 	if job.APIVersion != GroupVersion.String() || job.Kind != Kind {
 		return nil, fmt.Errorf("want apiVersion %s and kind %s, not %q and %q", GroupVersion, Kind, job.APIVersion, job.Kind)
 	}
-	job.Default()
 	return &job, nil
 }
 

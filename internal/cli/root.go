@@ -97,7 +97,7 @@ run and watch exit with 1 if the job failed, and with 130 if they were interrupt
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.trainCommand(), a.dataCommand(), a.evalCommand(), a.solveCommand(), a.reportCommand(), a.analyzeCommand(), a.checkpointCommand(), a.benchCommand(), a.devicesCommand(), a.versionCommand())
-	root.AddCommand(a.runCommand(), a.watchCommand(), a.logsCommand(), a.listJobsCommand())
+	root.AddCommand(a.runCommand(), a.suiteCommand(), a.watchCommand(), a.logsCommand(), a.listJobsCommand())
 	return root
 }
 

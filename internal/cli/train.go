@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -62,12 +63,17 @@ Each must have the same number of GPUs.`,
 	c.Flags().StringVar(&f.store, "store", "", "where datasets and checkpoints go, in place of spec.storage: a directory or s3://bucket/prefix")
 	c.Flags().StringArrayVar(&f.set, "set", nil, "set a field of the spec, as in training.learningRate=1e-3; may be repeated")
 	c.Flags().StringVar(&f.listen, "listen", "", "serve /progress, /metrics and /healthz on this address; empty serves nothing")
-	c.Flags().StringVar(&f.scratch, "scratch", os.TempDir(), "directory for files that need not last")
+	f.addMachine(c)
 	c.Flags().StringVar(&f.weights, "weights", "", "begin with these weights, at step 0: a checkpoint directory or a PyTorch file; a store with a checkpoint goes on from that")
 	c.Flags().StringVar(&f.rendezvousListen, "rendezvous-listen", "", "where rank 0 waits for the other processes of a job of several; empty is the port of HRM_RENDEZVOUS, or :29400")
+	return c
+}
+
+// addMachine adds the flags that say what of this machine is used.
+func (f *trainFlags) addMachine(c *cobra.Command) {
+	c.Flags().StringVar(&f.scratch, "scratch", os.TempDir(), "directory for files that need not last")
 	f.cache.add(c)
 	f.device.addList(c)
-	return c
 }
 
 // train runs a job and leaves the termination message that the operator reads.
@@ -102,11 +108,16 @@ func (a *app) display() progress.Display {
 	return progress.NewLog(a.log, 10*time.Second, time.Now)
 }
 
-func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tracker) (err error) {
+func (a *app) trainWith(ctx context.Context, f trainFlags, tracker *progress.Tracker) error {
 	job, raw, err := a.loadJob(f.file, f.set)
 	if err != nil {
 		return err
 	}
+	return a.trainJob(ctx, job, raw, f, tracker)
+}
+
+// trainJob runs a job that has its defaults; raw is the job as it goes into checkpoints.
+func (a *app) trainJob(ctx context.Context, job *v1alpha1.HRMTrainingJob, raw []byte, f trainFlags, tracker *progress.Tracker) (err error) {
 	place, err := placeOf(job, os.Getenv)
 	if err != nil {
 		return err
@@ -201,15 +212,11 @@ func (a *app) loadJob(file string, set []string) (*v1alpha1.HRMTrainingJob, []by
 	if file == "" {
 		return nil, nil, usageError{errors.New("no job is named: give its YAML with -f")}
 	}
-	in := a.in
-	if file != "-" {
-		opened, err := os.Open(file)
-		if err != nil {
-			return nil, nil, usageError{err}
-		}
-		defer func() { _ = opened.Close() }()
-		in = opened
+	in, err := a.openInput(file)
+	if err != nil {
+		return nil, nil, err
 	}
+	defer func() { _ = in.Close() }()
 	job, err := v1alpha1.Load(in)
 	if err != nil {
 		return nil, nil, configurationError{fmt.Errorf("%s: %w", file, err)}
@@ -226,6 +233,18 @@ func (a *app) loadJob(file string, set []string) (*v1alpha1.HRMTrainingJob, []by
 	// The job goes into every checkpoint with its defaults and overrides: it says how the checkpoint came to be.
 	raw, err := json.Marshal(job)
 	return job, raw, err
+}
+
+// openInput opens a file; - is standard input.
+func (a *app) openInput(file string) (io.ReadCloser, error) {
+	if file == "-" {
+		return io.NopCloser(a.in), nil
+	}
+	opened, err := os.Open(file)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return opened, nil
 }
 
 // trainStore opens the job's store, or the one that takes its place.

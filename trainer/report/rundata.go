@@ -1,12 +1,12 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/internal/fieldpath"
 	"github.com/hrm-operator/hrm-operator/trainer/progress"
 )
 
@@ -409,28 +409,11 @@ func settingsOf(job *v1alpha1.HRMTrainingJob) map[string]string {
 		return list
 	}
 	s := &job.Spec
-	for name, part := range map[string]any{"model": s.Model, "dataset": s.Dataset, "training": s.Training, "evaluation": s.Evaluation, "checkpoint": s.Checkpoint, "nodes": s.Nodes} {
-		raw, err := json.Marshal(part)
-		var value any
-		if err == nil && json.Unmarshal(raw, &value) == nil {
-			flatten(list, name, value)
+	for name, part := range map[string]any{"model": s.Model, "dataset": s.Dataset, "training": s.Training, "evaluation": s.Evaluation, "checkpoint": s.Checkpoint} {
+		for path, value := range fieldpath.Flatten(part) {
+			list[name+"."+path] = value
 		}
 	}
+	list["nodes"] = fmt.Sprint(s.Nodes)
 	return list
-}
-
-func flatten(into map[string]string, name string, value any) {
-	fields, ok := value.(map[string]any)
-	if !ok {
-		text, isText := value.(string)
-		if !isText {
-			raw, _ := json.Marshal(value) // it was JSON a moment ago
-			text = string(raw)
-		}
-		into[name] = text
-		return
-	}
-	for field, v := range fields {
-		flatten(into, name+"."+field, v)
-	}
 }

@@ -1,0 +1,183 @@
+package suite
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/internal/fieldpath"
+)
+
+// Run is a combination of a suite's matrix.
+type Run struct {
+	// Values are the names of its values, one of each axis.
+	Values []string
+	// Job has its defaults.
+	Job *v1alpha1.HRMTrainingJob
+	// Place is where it lies below the place that all suites share: SUITE/RUN.
+	Place string
+}
+
+// Name is the job's name.
+func (r *Run) Name() string { return r.Job.Name }
+
+// Runs makes a job of every combination that is not excluded, the last axis changing first. override, which may be nil, is
+// called with each spec when everything else of it is set.
+func (s *Suite) Runs(override func(*v1alpha1.HRMTrainingJobSpec) error) ([]Run, error) {
+	if s.Spec.Base == nil {
+		return nil, fmt.Errorf("suite %s: spec.baseFile %s has not been read", s.Metadata.Name, s.Spec.BaseFile)
+	}
+	var runs []Run
+	var errs []error
+	names := map[string]bool{}
+	for values := range s.combinations() {
+		if s.excluded(values) {
+			continue
+		}
+		run, err := s.run(values, override)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("run %s: %w", s.runName(values), err))
+		case names[run.Name()]:
+			errs = append(errs, fmt.Errorf("run %s: another combination has the same name: rename a value", run.Name()))
+		}
+		if err == nil {
+			names[run.Name()] = true
+			runs = append(runs, run)
+		}
+	}
+	switch {
+	case len(errs) > 1:
+		return nil, fmt.Errorf("%w (and %d more runs are wrong)", errs[0], len(errs)-1)
+	case len(errs) == 1:
+		return nil, errs[0]
+	case len(runs) == 0:
+		return nil, errors.New("spec.exclude leaves no run: remove some of it")
+	}
+	return runs, nil
+}
+
+// combinations yields the values of every combination, one of each axis.
+func (s *Suite) combinations() func(yield func([]Value) bool) {
+	return func(yield func([]Value) bool) {
+		at := make([]int, len(s.Spec.Matrix))
+		for {
+			values := make([]Value, len(at))
+			for i, axis := range s.Spec.Matrix {
+				values[i] = axis.Values[at[i]]
+			}
+			if !yield(values) {
+				return
+			}
+			i := len(at) - 1
+			for ; i >= 0; i-- {
+				if at[i]++; at[i] < len(s.Spec.Matrix[i].Values) {
+					break
+				}
+				at[i] = 0
+			}
+			if i < 0 {
+				return
+			}
+		}
+	}
+}
+
+func (s *Suite) excluded(values []Value) bool {
+	return slices.ContainsFunc(s.Spec.Exclude, func(combination map[string]Name) bool {
+		for axis, name := range combination {
+			if values[s.axis(axis)].Name != name {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (s *Suite) runName(values []Value) string {
+	name := s.Metadata.Name
+	for _, v := range values {
+		name += "-" + string(v.Name)
+	}
+	return name
+}
+
+// run makes the job of a combination.
+func (s *Suite) run(values []Value, override func(*v1alpha1.HRMTrainingJobSpec) error) (Run, error) {
+	name := s.runName(values)
+	r := Run{Place: path.Join(s.Metadata.Name, name), Job: &v1alpha1.HRMTrainingJob{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.Kind},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: s.Metadata.Namespace, Labels: map[string]string{v1alpha1.SuiteLabel: s.Metadata.Name},
+		},
+		Spec: *s.Spec.Base.DeepCopy(),
+	}}
+	if err := v1alpha1.CheckName(name); err != nil {
+		return r, err
+	}
+	if err := s.Spec.Set.apply(&r.Job.Spec); err != nil {
+		return r, fmt.Errorf("spec.set: %w", err)
+	}
+	for i, v := range values {
+		axis := s.Spec.Matrix[i].Axis
+		if err := v.Set.apply(&r.Job.Spec); err != nil {
+			return r, fmt.Errorf("%s=%s: set %w", axis, v.Name, err)
+		}
+		r.Values = append(r.Values, string(v.Name))
+		r.Job.Labels[v1alpha1.SuiteAxisLabelPrefix+string(axis)] = string(v.Name)
+	}
+	if override != nil {
+		if err := override(&r.Job.Spec); err != nil {
+			return r, err
+		}
+	}
+	r.Job.Spec.Storage.Prefix = path.Join(r.Job.Spec.Storage.Prefix, r.Place)
+	r.Job.Default()
+	return r, r.Job.Validate()
+}
+
+// apply sets fields, a whole before its parts.
+func (c Changes) apply(spec *v1alpha1.HRMTrainingJobSpec) error {
+	for _, field := range slices.Sorted(maps.Keys(c)) {
+		if err := fieldpath.SetJSON(spec, field, c[field]); err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
+	}
+	return nil
+}
+
+// Select returns the runs that have, on every axis that only names, one of the values that it names: as in halting=fixed.
+func (s *Suite) Select(runs []Run, only []string) ([]Run, error) {
+	wanted := map[int][]string{}
+	for _, one := range only {
+		axis, value, ok := strings.Cut(one, "=")
+		if !ok {
+			return nil, fmt.Errorf("%s: want axis=value", one)
+		}
+		if err := s.checkValue(axis, value); err != nil {
+			return nil, err
+		}
+		i := s.axis(axis)
+		wanted[i] = append(wanted[i], value)
+	}
+	var selected []Run
+	for _, r := range runs {
+		matches := true
+		for i, values := range wanted {
+			matches = matches && slices.Contains(values, r.Values[i])
+		}
+		if matches {
+			selected = append(selected, r)
+		}
+	}
+	if len(selected) == 0 {
+		return nil, fmt.Errorf("%s: the suite excludes all these runs", strings.Join(only, ", "))
+	}
+	return selected, nil
+}
