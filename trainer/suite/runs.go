@@ -90,14 +90,16 @@ func (s *Suite) combinations() func(yield func([]Value) bool) {
 }
 
 func (s *Suite) excluded(values []Value) bool {
-	return slices.ContainsFunc(s.Spec.Exclude, func(combination map[string]Name) bool {
-		for axis, name := range combination {
-			if values[s.axis(axis)].Name != name {
-				return false
-			}
+	return slices.ContainsFunc(s.Spec.Exclude, func(m Match) bool { return s.matches(m, values) })
+}
+
+func (s *Suite) matches(m Match, values []Value) bool {
+	for axis, name := range m {
+		if values[s.axis(axis)].Name != name {
+			return false
 		}
-		return true
-	})
+	}
+	return true
 }
 
 func (s *Suite) runName(values []Value) string {
@@ -131,6 +133,14 @@ func (s *Suite) run(values []Value, override func(*v1alpha1.HRMTrainingJobSpec) 
 		}
 		r.Values = append(r.Values, string(v.Name))
 		r.Job.Labels[v1alpha1.SuiteAxisLabelPrefix+string(axis)] = string(v.Name)
+	}
+	for i, a := range s.Spec.Adjust {
+		if !s.matches(a.Where, values) {
+			continue
+		}
+		if err := a.Set.apply(&r.Job.Spec); err != nil {
+			return r, fmt.Errorf("spec.adjust[%d]: set %w", i, err)
+		}
 	}
 	if override != nil {
 		if err := override(&r.Job.Spec); err != nil {

@@ -57,8 +57,10 @@ type Spec struct {
 
 	// Matrix has an axis for each thing that changes. Every combination of their values, one of each, is a run.
 	Matrix []Axis `json:"matrix"`
-	// Exclude leaves out the combinations that have all values of one of its elements, which are by axis.
-	Exclude []map[string]Name `json:"exclude,omitempty"`
+	// Exclude leaves out the combinations that match one of its elements.
+	Exclude []Match `json:"exclude,omitempty"`
+	// Adjust changes fields of the combinations that match, after all their values have.
+	Adjust []Adjustment `json:"adjust,omitempty"`
 	// Evaluate is what is measured of every trained model.
 	Evaluate Evaluate `json:"evaluate,omitempty"`
 }
@@ -76,6 +78,15 @@ type Axis struct {
 type Value struct {
 	Name Name    `json:"name"`
 	Set  Changes `json:"set,omitempty"`
+}
+
+// Match matches the combinations that have all its values, which are by axis.
+type Match map[string]Name
+
+// Adjustment is what some combinations need: a field that only one architecture has, say.
+type Adjustment struct {
+	Where Match   `json:"where"`
+	Set   Changes `json:"set"`
 }
 
 // Evaluate says what is measured of every trained model, besides what it has measured itself.
@@ -141,7 +152,7 @@ func (s *Suite) validate() error {
 			return fmt.Errorf("spec.matrix has more than %d combinations: split the suite", MaxRuns)
 		}
 	}
-	return errors.Join(s.validateExclude(), s.Spec.Evaluate.validate())
+	return errors.Join(s.validateMatches(), s.Spec.Evaluate.validate())
 }
 
 func (a *Axis) validate(path string) error {
@@ -162,15 +173,28 @@ func (a *Axis) validate(path string) error {
 	return nil
 }
 
-func (s *Suite) validateExclude() error {
-	for i, combination := range s.Spec.Exclude {
-		if len(combination) == 0 {
-			return fmt.Errorf("spec.exclude[%d] is empty, which would exclude all: name values by their axes", i)
+// validateMatches checks what chooses combinations.
+func (s *Suite) validateMatches() error {
+	for i, m := range s.Spec.Exclude {
+		if err := s.validateMatch(m); err != nil {
+			return fmt.Errorf("spec.exclude[%d]: %w", i, err)
 		}
-		for axis, value := range combination {
-			if err := s.checkValue(axis, string(value)); err != nil {
-				return fmt.Errorf("spec.exclude[%d]: %w", i, err)
-			}
+	}
+	for i, a := range s.Spec.Adjust {
+		if err := s.validateMatch(a.Where); err != nil {
+			return fmt.Errorf("spec.adjust[%d].where: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (s *Suite) validateMatch(m Match) error {
+	if len(m) == 0 {
+		return errors.New("it is empty, and would match all: name values by their axes")
+	}
+	for axis, value := range m {
+		if err := s.checkValue(axis, string(value)); err != nil {
+			return err
 		}
 	}
 	return nil

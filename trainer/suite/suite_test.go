@@ -112,6 +112,20 @@ func TestRuns_leaveOutWhatIsExcluded(t *testing.T) {
 	}
 }
 
+func TestRuns_areAdjustedWhereTheyMatch(t *testing.T) {
+	_, runs, err := runsOf(changed(t, "adjust=[{where: {halting: fixed, steps: 8}, set: {model.act.maxSteps: 9}}]"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int32
+	for _, r := range runs {
+		got = append(got, r.Job.Spec.Model.ACT.MaxSteps)
+	}
+	if want := []int32{4, 8, 4, 9}; !slices.Equal(got, want) {
+		t.Errorf("maxSteps %v, want %v", got, want)
+	}
+}
+
 func TestRuns_takeAnOverrideLast(t *testing.T) {
 	_, runs, err := runsOf(minimal, func(s *v1alpha1.HRMTrainingJobSpec) error {
 		s.Model.ACT.MaxSteps, s.Storage.Prefix = 3, ""
@@ -190,9 +204,11 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		{changed(t, "matrix=[{axis: a, values: [{name: x}, {name: x}]}]"), "the value x twice"},
 		{changed(t, "matrix=[{axis: a, values: [{name: x}]}, {axis: a, values: [{name: z}]}]"), "a is there twice"},
 		{changed(t, tooMany+"]"), "more than 500 combinations"},
-		{changed(t, "exclude=[{}]"), "spec.exclude[0] is empty"},
+		{changed(t, "exclude=[{}]"), "spec.exclude[0]: it is empty"},
 		{changed(t, "exclude=[{size: big}]"), "there is no axis size"},
 		{changed(t, "exclude=[{steps: 5}]"), "there are 4, 8"},
+		{changed(t, "adjust=[{where: {}, set: {nodes: 1}}]"), "spec.adjust[0].where: it is empty"},
+		{changed(t, "adjust=[{where: {size: 8}, set: {nodes: 1}}]"), "spec.adjust[0].where: there is no axis size"},
 		{changed(t, "evaluate={segments: [0]}"), "spec.evaluate.segments"},
 		{changed(t, "evaluate={maxExamples: -1}"), "spec.evaluate.maxExamples"},
 		{strings.Repeat(" ", suite.MaxBytes+1), "larger than"},
@@ -213,6 +229,7 @@ func TestRuns_sayWhatIsWrong(t *testing.T) {
 		{"matrix=[{axis: a, values: [{name: x, set: {model.size: 2}}]}]", "run act-x: a=x: set model.size: there is no size"},
 		{"matrix=[{axis: a, values: [{name: x}, {name: x-y}]}, {axis: b, values: [{name: y-z}, {name: z}]}]", "run act-x-y-z: another combination has the same name"},
 		{"matrix=[{axis: a, values: [{name: " + strings.Repeat("x", 60) + "}]}]", "cannot name a Service"},
+		{"adjust=[{where: {steps: 8}, set: {model.size: 2}}]", "run act-adaptive-8: spec.adjust[0]: set model.size: there is no size"},
 		{"exclude=[{halting: fixed}, {halting: adaptive}]", "leaves no run"},
 	} {
 		_, _, err := runsOf(changed(t, row.change), nil)
