@@ -29,7 +29,7 @@ func (f *suiteFlags) add(c *cobra.Command) {
 }
 
 func (a *app) suiteCommand() *cobra.Command {
-	return group("suite", "Settle a question with several jobs: a base, and a matrix of changes to it", a.suiteRunCommand())
+	return group("suite", "Settle a question with several jobs: a base, and a matrix of changes to it", a.suiteRunCommand(), a.suiteCollectCommand())
 }
 
 // loadSuite reads a suite and makes the jobs of the chosen runs.

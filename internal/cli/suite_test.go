@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
+	"github.com/hrm-operator/hrm-operator/internal/testing/s3server"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/loop"
 	"github.com/hrm-operator/hrm-operator/trainer/objectstore"
@@ -222,5 +224,101 @@ func TestShippedSuites_haveASmallOneForTheProcessor(t *testing.T) {
 		if files[other] == "" {
 			t.Errorf("there is %s without %s", name, other)
 		}
+	}
+}
+
+func TestSuiteCollect_comparesWhatRunsHaveComeTo(t *testing.T) {
+	b := newSuiteBench(t, tinySuite+"  evaluate: {segments: [1, 2, 4]}\n")
+	out, status := b.run(t.Context(), nil, "collect", "--store", b.store)
+	if status != 0 || strings.Count(out, "not started") != 3 {
+		t.Errorf("before all it ends with %d\n%s", status, out)
+	}
+	if _, err := os.Stat(b.store); err == nil {
+		t.Error("looking into a store that is not there makes one")
+	}
+	b.local(t.Context(), nil)
+	where := []string{"--store", b.store, "--scratch", b.scratch, "--device", "reference"}
+	dir := t.TempDir()
+	out, status = b.run(t.Context(), nil, append([]string{"collect", "--table", filepath.Join(dir, "t.md"), "--picture", filepath.Join(dir, "t.svg")}, where...)...)
+	if status != 0 || strings.Count(out, "msg=measuring") != 2 || !strings.Contains(out, "tiny-broken, failed: dataset of /nowhere.csv") {
+		t.Errorf("it ends with %d\n%s", status, out)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "t.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"## tiny\n", "    hrm suite run -f " + b.file + " --local --store " + b.store, "| broken | failed |", "exact @4 |", "![tiny](t.svg)"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the table does not hold %q\n%s", want, page)
+		}
+	}
+	var document struct{ Runs []suite.Result }
+	out, status = b.run(t.Context(), nil, append([]string{"collect", "--json"}, where...)...)
+	if err := json.Unmarshal([]byte(out), &document); status != 0 || err != nil {
+		t.Fatalf("it ends with %d, %v, or measures again\n%s", status, err, out)
+	}
+	checkCollected(t, document.Runs)
+}
+
+func checkCollected(t *testing.T, runs []suite.Result) {
+	t.Helper()
+	if len(runs) != 3 {
+		t.Fatalf("%d runs", len(runs))
+	}
+	r := runs[2]
+	if r.State != suite.Finished || r.Steps != 12 || r.Parameters == 0 || r.Loss == nil || r.ExactAccuracy == nil || r.SamplesPerSecond == nil {
+		t.Errorf("the finished one is %+v", r)
+	}
+	if e := r.Evaluation; e == nil || len(e.Points) != 3 || e.Points[2].Segments != 4 || e.Points[2].Examples != 2 {
+		t.Errorf("measured is %+v", e)
+	}
+	if r := runs[1]; r.State != suite.Failed || r.Evaluation != nil {
+		t.Errorf("the broken one is %+v", r)
+	}
+}
+
+func TestSuiteCollect_tellsOfRunsThatAreOthers(t *testing.T) {
+	b := newSuiteBench(t, tinySuite)
+	b.local(t.Context(), nil, "--only", "halting=fixed")
+	out, status := b.run(t.Context(), nil, "collect", "--store", b.store, "--only", "halting=fixed", "--set", "training.steps=9")
+	if status != 0 || !strings.Contains(out, "tiny-fixed, another job: training.steps is 12, not 9") {
+		t.Errorf("it ends with %d\n%s", status, out)
+	}
+}
+
+func TestSuiteCollect_forgetsAFailureThatIsMended(t *testing.T) {
+	b := newSuiteBench(t, tinySuite)
+	b.local(t.Context(), nil, "--only", "halting=broken")
+	if out, _ := b.run(t.Context(), nil, "collect", "--store", b.store, "--only", "halting=broken"); !strings.Contains(out, "failed") {
+		t.Fatalf("nothing has failed\n%s", out)
+	}
+	source, err := filepath.Abs("../../trainer/dataset/sudoku/testdata/norvig_sudoku10k.csv.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mended := []string{"--only", "halting=broken", "--set", "dataset.source.uri=" + source}
+	b.local(t.Context(), nil, mended...)
+	out, status := b.run(t.Context(), nil, append([]string{"collect", "--store", b.store}, mended...)...)
+	if status != 0 || strings.Contains(out, "failed") || !strings.Contains(out, "12") {
+		t.Errorf("it ends with %d\n%s", status, out)
+	}
+}
+
+func TestSuite_worksInABucket(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", s3server.AccessKeyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", s3server.SecretAccessKey)
+	server := s3server.Start(t)
+	server.Bucket(t, "hrm")
+	storage := fmt.Sprintf("storage: {bucket: hrm, prefix: suites, endpoint: %q, pathStyle: true}", server.Endpoint)
+	b := newSuiteBench(t, strings.Replace(tinySuite, "storage: {bucket: none}", storage, 1)+"  evaluate: {segments: [1, 2]}\n")
+	machine := []string{"--only", "halting=fixed", "--scratch", b.scratch, "--device", "reference"}
+	if out, status := b.run(t.Context(), nil, append([]string{"run", "--local"}, machine...)...); status != 0 {
+		t.Fatalf("it ends with %d\n%s", status, out)
+	}
+	if out, status := b.run(t.Context(), nil, append([]string{"collect"}, machine...)...); status != 0 || !strings.Contains(out, "exact @2") {
+		t.Errorf("it ends with %d\n%s", status, out)
+	}
+	if _, err := os.Stat(filepath.Join(server.Dir, "hrm/suites/tiny/tiny-fixed", evaluationKey)); err != nil {
+		t.Errorf("the evaluation is not kept: %v", err)
 	}
 }

@@ -19,7 +19,9 @@ type suiteRunFlags struct {
 	local  bool
 	dryRun bool
 	output string
+	watch  bool
 	train  trainFlags
+	kube   kubeFlags
 }
 
 func (a *app) suiteRunCommand() *cobra.Command {
@@ -27,12 +29,18 @@ func (a *app) suiteRunCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run -f suite.yaml",
 		Short: "Train every job of a suite",
-		Long: `run makes a job of every combination of a suite's matrix. With --local they train on this machine, one after the other:
-those that have finished are passed over, the one that was interrupted goes on, and one that fails does not keep the others from
-training. Ctrl-C saves, as with 'hrm train'. The exit status is 1 if a job has failed.
+		Long: `run makes a job of every combination of a suite's matrix, in a cluster. Those that exist already are left alone; one that exists
+and is not as the suite wants it is an error, and nothing is created. --watch follows them until all have ended. Ctrl-C leaves, and
+they train on.
+
+With --local they train on this machine, one after the other: those that have finished are passed over, the one that was
+interrupted goes on, and one that fails does not keep the others from training. Ctrl-C saves, as with 'hrm train'.
+
+The exit status is 1 if a job has failed.
 
 Every job keeps its files in a place of its own, SUITE/RUN below --store or below the prefix of its own storage.`,
-		Example: `  hrm suite run -f config/suites/cpu/act.yaml --dry-run
+		Example: `  hrm suite run -f config/suites/act.yaml --dry-run
+  kubectl hrm suite run -f config/suites/act.yaml -n research --watch
   hrm suite run -f config/suites/cpu/act.yaml --local --store ./suites
   hrm suite run -f config/suites/cpu/act.yaml --local --store ./suites --only halting=fixed --set training.steps=100`,
 		Args: noArguments,
@@ -44,7 +52,9 @@ Every job keeps its files in a place of its own, SUITE/RUN below --store or belo
 	flags.StringVar(&f.suite.store, "store", "", "with --local, where the jobs' places are, instead of their own storage: a directory or s3://bucket/prefix")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only show the jobs")
 	flags.StringVarP(&f.output, "output", "o", "", "with --dry-run, how to show them: yaml, or a table if not set")
+	flags.BoolVar(&f.watch, "watch", false, "follow the jobs of the cluster until all have ended")
 	f.train.addMachine(c)
+	f.kube.add(c)
 	return c
 }
 
@@ -54,6 +64,8 @@ func (a *app) suiteRun(ctx context.Context, f suiteRunFlags) error {
 		return usageError{fmt.Errorf("--output %s: want yaml", f.output)}
 	case f.output != "" && !f.dryRun:
 		return usageError{errors.New("--output shows jobs: add --dry-run")}
+	case f.watch && (f.local || f.dryRun):
+		return usageError{errors.New("--watch is for jobs of a cluster: leave --local and --dry-run out")}
 	case f.suite.store != "" && !f.local:
 		return usageError{errors.New("--store is for jobs that train on this machine: add --local")}
 	}
@@ -66,7 +78,7 @@ func (a *app) suiteRun(ctx context.Context, f suiteRunFlags) error {
 	case f.dryRun:
 		return a.printRuns(s, runs)
 	case !f.local:
-		return usageError{errors.New("say where the jobs are to train: --local is this machine")}
+		return a.createSuite(ctx, f, s, runs)
 	}
 	return a.trainSuite(ctx, f, runs)
 }

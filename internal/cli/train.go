@@ -137,6 +137,10 @@ func (a *app) trainJob(ctx context.Context, job *v1alpha1.HRMTrainingJob, raw []
 	if done, err := a.finished(ctx, store, job, tracker); done || err != nil {
 		return err
 	}
+	if place.Rank == 0 {
+		clearFailure(ctx, store)
+		defer func() { recordFailure(ctx, store, err) }()
+	}
 	choices, err := f.device.list(tracker.Note)
 	if err != nil {
 		return err

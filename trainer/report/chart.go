@@ -15,7 +15,9 @@ type Chart struct {
 	X, Y string
 	// Percent shows values of Y, which are shares, as percentages.
 	Percent bool
-	Series  []Series
+	// Doubling gives every doubling of X, which must be above 0, the same room, and marks the values that there are.
+	Doubling bool
+	Series   []Series
 }
 
 // Series is one curve. Points that are not finite are gaps.
@@ -45,9 +47,9 @@ const (
 
 // plot is the mapping of a chart's values to its view box.
 type plot struct {
-	x, y   axis
-	yTicks []float64
-	height int
+	x, y           axis
+	xTicks, yTicks []float64
+	height         int
 }
 
 // axis maps values from lo to hi to places from start to end.
@@ -176,7 +178,15 @@ func (c *Chart) svg(style string) string {
 		}
 	}
 	legend, lines := legendOf(series)
+	if c.Doubling {
+		for i := range series {
+			series[i].X = logarithms(series[i].X)
+		}
+	}
 	p := plotOf(series, lines)
+	if c.Doubling {
+		p.xTicks = placesOf(series)
+	}
 	var s strings.Builder
 	fmt.Fprintf(&s, `<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s">%s`,
 		chartWidth, p.height, template.HTMLEscapeString(c.Describe()), style)
@@ -186,6 +196,25 @@ func (c *Chart) svg(style string) string {
 	}
 	s.WriteString(legend)
 	return s.String() + "</svg>"
+}
+
+func logarithms(list []float64) []float64 {
+	out := make([]float64, len(list))
+	for i, x := range list {
+		out[i] = math.Log2(x)
+	}
+	return out
+}
+
+// placesOf are all values of X.
+func placesOf(series []Series) []float64 {
+	places := map[float64]bool{}
+	for _, s := range series {
+		for _, x := range s.X {
+			places[x] = true
+		}
+	}
+	return sortedKeys(places)
 }
 
 // plotOf fits the values of series into the view box, below which the legend takes some lines.
@@ -208,6 +237,7 @@ func plotOf(series []Series, legendLines int) plot {
 	case p.y.lo > 0 && (p.y.lo == p.y.hi || p.y.lo < p.y.hi*0.75):
 		p.y.lo = 0
 	}
+	p.xTicks = ticks(p.x.lo, p.x.hi, 6)
 	p.yTicks = ticks(p.y.lo, p.y.hi, 5)
 	p.y.lo, p.y.hi = p.yTicks[0], p.yTicks[len(p.yTicks)-1]
 	return p
@@ -219,11 +249,15 @@ func (c *Chart) drawAxes(s *strings.Builder, p plot) {
 		fmt.Fprintf(s, `<path class="grid" d="M%d %.1fH%d"/><text class="tick end" x="%d" y="%.1f">%s</text>`,
 			plotLeft, y, chartWidth-plotRight, plotLeft-8, y+4, c.label(v))
 	}
-	for _, v := range ticks(p.x.lo, p.x.hi, 6) {
+	for _, v := range p.xTicks {
 		if v < p.x.lo || v > p.x.hi {
 			continue
 		}
-		fmt.Fprintf(s, `<text class="tick middle" x="%.1f" y="%d">%s</text>`, p.x.at(v), chartHeight-plotBottom+17, compact(v))
+		text := v
+		if c.Doubling {
+			text = math.Exp2(v)
+		}
+		fmt.Fprintf(s, `<text class="tick middle" x="%.1f" y="%d">%s</text>`, p.x.at(v), chartHeight-plotBottom+17, compact(text))
 	}
 	fmt.Fprintf(s, `<text class="axis middle" x="%d" y="%d">%s</text>`, (plotLeft+chartWidth-plotRight)/2, chartHeight-8, template.HTMLEscapeString(c.X))
 	if c.Y != "" {

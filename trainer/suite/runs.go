@@ -116,13 +116,15 @@ func (s *Suite) run(values []Value, override func(*v1alpha1.HRMTrainingJobSpec) 
 	r := Run{Place: path.Join(s.Metadata.Name, name), Job: &v1alpha1.HRMTrainingJob{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.Kind},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: name, Namespace: s.Metadata.Namespace, Labels: map[string]string{v1alpha1.SuiteLabel: s.Metadata.Name},
+			Name: name, Namespace: s.Metadata.Namespace, Labels: map[string]string{},
 		},
 		Spec: *s.Spec.Base.DeepCopy(),
 	}}
 	if err := v1alpha1.CheckName(name); err != nil {
 		return r, err
 	}
+	maps.Copy(r.Job.Labels, s.Metadata.Labels)
+	r.Job.Labels[v1alpha1.SuiteLabel] = s.Metadata.Name
 	if err := s.Spec.Set.apply(&r.Job.Spec); err != nil {
 		return r, fmt.Errorf("spec.set: %w", err)
 	}

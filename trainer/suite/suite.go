@@ -40,6 +40,8 @@ type Metadata struct {
 	Name string `json:"name"`
 	// Namespace of the jobs; the one that the command line or the kubeconfig says if empty.
 	Namespace string `json:"namespace,omitempty"`
+	// Labels that all jobs get, such as the name of a queue.
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // Spec says what is to be settled, and how.

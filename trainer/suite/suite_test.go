@@ -16,7 +16,7 @@ import (
 
 const minimal = `apiVersion: hrm.dev/v1alpha1
 kind: HRMSuite
-metadata: {name: act}
+metadata: {name: act, labels: {queue: night}}
 spec:
   base:
     dataset: {task: Sudoku, source: {uri: puzzles.csv}}
@@ -93,7 +93,7 @@ func TestRuns_areAllCombinations(t *testing.T) {
 	if got, want := job.Spec.Storage.Prefix, "suites/act/act-fixed-8"; got != want {
 		t.Errorf("prefix %s, want %s", got, want)
 	}
-	want := map[string]string{"hrm.dev/suite": "act", "suite.hrm.dev/halting": "fixed", "suite.hrm.dev/steps": "8"}
+	want := map[string]string{"queue": "night", "hrm.dev/suite": "act", "suite.hrm.dev/halting": "fixed", "suite.hrm.dev/steps": "8"}
 	if !maps.Equal(job.Labels, want) {
 		t.Errorf("labels %v, want %v", job.Labels, want)
 	}
