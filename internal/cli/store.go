@@ -47,15 +47,19 @@ func (f *storeFlags) config() (objectstore.S3Config, error) {
 // cluster may reach its buckets by another way.
 func (f *storeFlags) toJob(ctx context.Context, kube *kubeFlags, name string) error {
 	job, err := kube.job(ctx, name)
-	if err != nil {
-		return err
+	if err == nil {
+		f.ofJob(job)
 	}
+	return err
+}
+
+// ofJob lets the flags name a job's own storage.
+func (f *storeFlags) ofJob(job *v1alpha1.HRMTrainingJob) {
 	s := &job.Spec.Storage
 	f.uri, f.region, f.pathStyle = objectstore.BucketURI(s.Bucket, jobPrefix(job)), s.Region, s.PathStyle != nil && *s.PathStyle
 	if f.endpoint == "" {
 		f.endpoint = s.Endpoint
 	}
-	return nil
 }
 
 // open opens the store that the flags name.

@@ -185,13 +185,10 @@ func (a *app) measureRun(ctx context.Context, f suiteCollectFlags, r suite.Run, 
 
 // model names a run's checkpoint.
 func (f *suiteCollectFlags) model(r suite.Run, last checkpoint.Ref) *modelFlags {
-	s := &r.Job.Spec.Storage
-	flags := &modelFlags{
-		step: last.Step, scratch: f.scratch, cache: f.cache, device: f.device,
-		store: storeFlags{uri: f.suite.place(r), endpoint: s.Endpoint, region: s.Region, pathStyle: s.PathStyle != nil && *s.PathStyle},
-	}
-	if flags.store.uri == "" {
-		flags.store.uri = "s3://" + s.Bucket + "/" + jobPrefix(r.Job)
+	flags := &modelFlags{step: last.Step, scratch: f.scratch, cache: f.cache, device: f.device}
+	flags.store.ofJob(r.Job)
+	if place := f.suite.place(r); place != "" {
+		flags.store.uri = place
 	}
 	return flags
 }

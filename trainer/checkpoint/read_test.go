@@ -2,7 +2,10 @@ package checkpoint
 
 import (
 	"encoding/json"
+	"os"
 	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -94,4 +97,27 @@ func FuzzParseManifest(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestReadShapes_readsTheHeaderOnly(t *testing.T) {
+	store, dir := openDir(t)
+	save(t, archive(store, 0), 0, 3)
+	ref := *Last(t.Context(), store)
+	shapes, err := ReadShapes(t.Context(), store, ref)
+	if err != nil || len(shapes) != 1 || !slices.Equal(shapes["w"], []int{2}) {
+		t.Errorf("shapes %v, %v", shapes, err)
+	}
+	file := filepath.Join(dir, ref.Folder, "model.safetensors")
+	for name, content := range map[string]string{
+		"short":       "abc",
+		"long header": "\xff\xff\xff\xff\xff\xff\xff\x7f{}",
+		"no header":   "\x02\x00\x00\x00\x00\x00\x00\x00[]",
+	} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if shapes, err := ReadShapes(t.Context(), store, ref); err == nil {
+			t.Errorf("%s: shapes %v", name, shapes)
+		}
+	}
 }

@@ -35,8 +35,8 @@ func (c *BarChart) StandaloneSVG() string {
 	height := barTop + barLine*len(c.Bars) + barBottom
 	x := axis{0, 1, barLeft, chartWidth - barRight}
 	var s strings.Builder
-	fmt.Fprintf(&s, `<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s"><style>%s</style>`,
-		chartWidth, height, template.HTMLEscapeString(c.Describe()), chartStyle)
+	fmt.Fprintf(&s, `<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s"><style>%s</style>%s`,
+		chartWidth, height, template.HTMLEscapeString(c.Describe()), chartStyle, background)
 	for _, v := range []float64{0, 0.25, 0.5, 0.75, 1} {
 		fmt.Fprintf(&s, `<path class="grid" d="M%.1f %dV%d"/><text class="tick middle" x="%.1f" y="%d">%s %%</text>`,
 			x.at(v), barTop, height-barBottom, x.at(v), height-barBottom+17, compact(100*v))

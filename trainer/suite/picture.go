@@ -12,7 +12,7 @@ import (
 // Picture is an SVG file.
 type Picture interface{ StandaloneSVG() string }
 
-// Picture shows the measure of all runs: over the segments of the evaluation if they are several, or else over an axis of at
+// Picture shows the measure of all runs that have finished, and names the others: over the segments of the evaluation if they are several, or else over an axis of at
 // least three numbers, or else as bars.
 func (s *Suite) Picture(results []Result) Picture {
 	if segments := s.segments(results); len(segments) > 1 {
@@ -51,7 +51,7 @@ func (s *Suite) label(r *Result, without int) string {
 
 func (s *Suite) chart(x string, m measure, places []float64) *report.Chart {
 	lo, hi := slices.Min(places), slices.Max(places)
-	return &report.Chart{Title: s.Title(), X: x, Y: m.name + ", held out", Percent: true, Doubling: lo > 0 && hi >= 8*lo}
+	return &report.Chart{Title: s.Title(), X: x, Y: m.name + ", held out", Percent: true, Doubling: lo > 0 && hi >= 4*lo}
 }
 
 // looks are how many colours there are before dashes tell series apart.
@@ -73,7 +73,22 @@ func (s *Suite) overSegments(results []Result, segments []int) *report.Chart {
 		}
 		chart.Series = append(chart.Series, series)
 	}
+	chart.X += s.absent(results, func(r *Result) bool { return m.after(r, segments[0]) == nil })
 	return chart
+}
+
+// absent names the runs that a chart cannot show, and says why.
+func (s *Suite) absent(results []Result, is func(*Result) bool) string {
+	var list []string
+	for i := range results {
+		if is(&results[i]) {
+			list = append(list, fmt.Sprintf("%s (%s)", s.label(&results[i], -1), results[i].stateText()))
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return "; without " + strings.Join(list, ", ")
 }
 
 // overAxis draws lines over an axis; nil if its values are no numbers, fewer than three, or not there for all other values.
@@ -102,7 +117,7 @@ func (s *Suite) overAxis(results []Result, axis int) *report.Chart {
 			chart.Series = append(chart.Series, report.Series{Name: label, Colour: at, Dash: at / looks, Dots: true})
 		}
 		runs[label]++
-		if v := m.last(r); v != nil {
+		if v := m.end(r); v != nil {
 			x, _ := strconv.ParseFloat(r.Values[name], 64) // a number, as all of the axis
 			chart.Series[at].X, chart.Series[at].Y = append(chart.Series[at].X, x), append(chart.Series[at].Y, *v)
 		}
@@ -112,6 +127,7 @@ func (s *Suite) overAxis(results []Result, axis int) *report.Chart {
 			return nil
 		}
 	}
+	chart.X += s.absent(results, func(r *Result) bool { return m.end(r) == nil })
 	return chart
 }
 
@@ -120,7 +136,7 @@ func (s *Suite) bars(results []Result) *report.BarChart {
 	chart := &report.BarChart{Title: s.Title(), X: fmt.Sprintf("%s, held out", m.name)}
 	for i := range results {
 		r := &results[i]
-		chart.Bars = append(chart.Bars, report.NamedShare{Name: s.label(r, -1), Share: m.last(r), Note: r.stateText()})
+		chart.Bars = append(chart.Bars, report.NamedShare{Name: s.label(r, -1), Share: m.end(r), Note: r.stateText()})
 	}
 	return chart
 }

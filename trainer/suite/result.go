@@ -162,8 +162,13 @@ func measureOf(metric v1alpha1.EvaluationMetric) measure {
 	return measure{"exact", func(exact, _ *float64, _ map[string]float64) *float64 { return exact }}
 }
 
-// last is the measure of a run's last evaluation in training, and after that of so many segments.
-func (m measure) last(r *Result) *float64 { return m.of(r.ExactAccuracy, r.TokenAccuracy, r.Scores) }
+// end is the measure of a finished run's last evaluation in training; after is that of so many segments.
+func (m measure) end(r *Result) *float64 {
+	if r.State != Finished {
+		return nil
+	}
+	return m.of(r.ExactAccuracy, r.TokenAccuracy, r.Scores)
+}
 
 func (m measure) after(r *Result, segments int) *float64 {
 	if r.Evaluation == nil {
