@@ -84,6 +84,7 @@ run and watch exit with 1 if the job failed, and with 130 if they were interrupt
 		Example: `  hrm train -f job.yaml --store ./run          # train on this machine
   hrm checkpoint list --store ./run            # what was saved
   hrm solve --store ./run                      # try the model on a puzzle it has never seen
+  hrm suite run -f suite.yaml --local --store . # train a base job with a matrix of changes
   kubectl hrm run -f job.yaml                  # create a job in a cluster, and watch it until it ends
   kubectl hrm logs sudoku -f                   # read a cluster job's logs, over restarts
   kubectl hrm checkpoint pull sudoku --out .   # fetch a cluster job's best checkpoint`,

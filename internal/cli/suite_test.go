@@ -277,6 +277,19 @@ func checkCollected(t *testing.T, runs []suite.Result) {
 	}
 }
 
+func TestSuiteCollect_showsTheRestWhereAModelCannotBeMeasured(t *testing.T) {
+	b := newSuiteBench(t, tinySuite+"  evaluate: {segments: [1, 2]}\n")
+	b.local(t.Context(), nil, "--only", "halting=fixed")
+	out, status := b.run(t.Context(), nil, "collect", "--store", b.store, "--only", "halting=fixed", "--device", "cuda:99")
+	if status == 0 || !strings.Contains(out, "run tiny-fixed is not measured") || !strings.Contains(out, "fixed") || !strings.Contains(out, "parameters") {
+		t.Errorf("it ends with %d\n%s", status, out)
+	}
+	out, status = b.run(t.Context(), nil, "collect", "--store", b.store, "--only", "halting=fixed", "--evaluate=false")
+	if status != 0 || strings.Contains(out, "exact @") {
+		t.Errorf("without measuring it ends with %d\n%s", status, out)
+	}
+}
+
 func TestSuiteCollect_tellsOfRunsThatAreOthers(t *testing.T) {
 	b := newSuiteBench(t, tinySuite)
 	b.local(t.Context(), nil, "--only", "halting=fixed")

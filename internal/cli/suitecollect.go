@@ -64,8 +64,14 @@ func (a *app) suiteCollect(ctx context.Context, f suiteCollectFlags) error {
 		return err
 	}
 	results := make([]suite.Result, len(runs))
+	var unmeasured error
 	for i, r := range runs {
-		if results[i], err = a.collectRun(ctx, f, s, r); err != nil {
+		results[i], err = a.collectRun(ctx, f, s, r)
+		var failed measureError
+		switch {
+		case errors.As(err, &failed) && ctx.Err() == nil:
+			unmeasured = errors.Join(unmeasured, fmt.Errorf("run %s is not measured: %w", r.Name(), err))
+		case err != nil:
 			return fmt.Errorf("run %s: %w", r.Name(), err)
 		}
 	}
@@ -79,7 +85,7 @@ func (a *app) suiteCollect(ctx context.Context, f suiteCollectFlags) error {
 			return err
 		}
 	}
-	return a.printResults(f, s, results)
+	return errors.Join(a.printResults(f, s, results), unmeasured)
 }
 
 // printResults prints results for people or for machines.

@@ -19,6 +19,11 @@ import (
 // evaluationKey is where the evaluation for suites is kept, beside a run's checkpoints.
 const evaluationKey = "evaluation.json"
 
+// measureError says that a model could not be measured: because its dataset is gone, say. What else is known of the run stays.
+type measureError struct{ error }
+
+func (e measureError) Unwrap() error { return e.error }
+
 // collectRun reads what a run has left in its place, and measures its model if that is wanted.
 func (a *app) collectRun(ctx context.Context, f suiteCollectFlags, s *suite.Suite, r suite.Run) (suite.Result, error) {
 	result := suite.Result{Run: r.Name(), Values: map[string]string{}, State: suite.NotStarted, Metric: r.Job.Spec.Evaluation.Metric}
@@ -143,7 +148,7 @@ func (a *app) evaluationOf(ctx context.Context, f suiteCollectFlags, s *suite.Su
 	a.log.Info("measuring", "run", r.Name(), "segments", wanted.Segments, "examples", wanted.MaxExamples)
 	e, err := a.measureRun(ctx, f, r, last, wanted)
 	if err != nil {
-		return nil, err
+		return nil, measureError{err}
 	}
 	if raw, err = json.Marshal(e); err != nil {
 		return nil, err
