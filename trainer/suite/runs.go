@@ -36,7 +36,7 @@ func (s *Suite) Runs(override func(*v1alpha1.HRMTrainingJobSpec) error) ([]Run, 
 	var runs []Run
 	var errs []error
 	names := map[string]bool{}
-	for values := range s.combinations() {
+	for _, values := range s.combinations() {
 		if s.excluded(values) {
 			continue
 		}
@@ -54,7 +54,7 @@ func (s *Suite) Runs(override func(*v1alpha1.HRMTrainingJobSpec) error) ([]Run, 
 	}
 	switch {
 	case len(errs) > 1:
-		return nil, fmt.Errorf("%w (and %d more runs are wrong)", errs[0], len(errs)-1)
+		return nil, fmt.Errorf("%w (the first of %d runs that are wrong)", errs[0], len(errs))
 	case len(errs) == 1:
 		return nil, errs[0]
 	case len(runs) == 0:
@@ -63,30 +63,21 @@ func (s *Suite) Runs(override func(*v1alpha1.HRMTrainingJobSpec) error) ([]Run, 
 	return runs, nil
 }
 
-// combinations yields the values of every combination, one of each axis.
-func (s *Suite) combinations() func(yield func([]Value) bool) {
-	return func(yield func([]Value) bool) {
-		at := make([]int, len(s.Spec.Matrix))
-		for {
-			values := make([]Value, len(at))
-			for i, axis := range s.Spec.Matrix {
-				values[i] = axis.Values[at[i]]
-			}
-			if !yield(values) {
-				return
-			}
-			i := len(at) - 1
-			for ; i >= 0; i-- {
-				if at[i]++; at[i] < len(s.Spec.Matrix[i].Values) {
-					break
-				}
-				at[i] = 0
-			}
-			if i < 0 {
-				return
-			}
-		}
+// combinations are the values of every combination, one of each axis.
+func (s *Suite) combinations() [][]Value {
+	total := 1
+	for _, axis := range s.Spec.Matrix {
+		total *= len(axis.Values)
 	}
+	list := make([][]Value, total)
+	for n := range list {
+		values, rest := make([]Value, len(s.Spec.Matrix)), n
+		for i, axis := range slices.Backward(s.Spec.Matrix) {
+			values[i], rest = axis.Values[rest%len(axis.Values)], rest/len(axis.Values)
+		}
+		list[n] = values
+	}
+	return list
 }
 
 func (s *Suite) excluded(values []Value) bool {
@@ -114,35 +105,18 @@ func (s *Suite) runName(values []Value) string {
 func (s *Suite) run(values []Value, override func(*v1alpha1.HRMTrainingJobSpec) error) (Run, error) {
 	name := s.runName(values)
 	r := Run{Place: path.Join(s.Metadata.Name, name), Job: &v1alpha1.HRMTrainingJob{
-		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.Kind},
-		ObjectMeta: metav1.ObjectMeta{
-			Name: name, Namespace: s.Metadata.Namespace, Labels: map[string]string{},
-		},
-		Spec: *s.Spec.Base.DeepCopy(),
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.Kind},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.Metadata.Namespace, Labels: s.labels(values)},
+		Spec:       *s.Spec.Base.DeepCopy(),
 	}}
+	for _, v := range values {
+		r.Values = append(r.Values, string(v.Name))
+	}
 	if err := v1alpha1.CheckName(name); err != nil {
 		return r, err
 	}
-	maps.Copy(r.Job.Labels, s.Metadata.Labels)
-	r.Job.Labels[v1alpha1.SuiteLabel] = s.Metadata.Name
-	if err := s.Spec.Set.apply(&r.Job.Spec); err != nil {
-		return r, fmt.Errorf("spec.set: %w", err)
-	}
-	for i, v := range values {
-		axis := s.Spec.Matrix[i].Axis
-		if err := v.Set.apply(&r.Job.Spec); err != nil {
-			return r, fmt.Errorf("%s=%s: set %w", axis, v.Name, err)
-		}
-		r.Values = append(r.Values, string(v.Name))
-		r.Job.Labels[v1alpha1.SuiteAxisLabelPrefix+string(axis)] = string(v.Name)
-	}
-	for i, a := range s.Spec.Adjust {
-		if !s.matches(a.Where, values) {
-			continue
-		}
-		if err := a.Set.apply(&r.Job.Spec); err != nil {
-			return r, fmt.Errorf("spec.adjust[%d]: set %w", i, err)
-		}
+	if err := s.change(&r.Job.Spec, values); err != nil {
+		return r, err
 	}
 	if override != nil {
 		if err := override(&r.Job.Spec); err != nil {
@@ -152,6 +126,38 @@ func (s *Suite) run(values []Value, override func(*v1alpha1.HRMTrainingJobSpec) 
 	r.Job.Spec.Storage.Prefix = path.Join(r.Job.Spec.Storage.Prefix, r.Place)
 	r.Job.Default()
 	return r, r.Job.Validate()
+}
+
+// labels are those of a combination's job.
+func (s *Suite) labels(values []Value) map[string]string {
+	labels := map[string]string{}
+	maps.Copy(labels, s.Metadata.Labels)
+	labels[v1alpha1.SuiteLabel] = s.Metadata.Name
+	for i, v := range values {
+		labels[v1alpha1.SuiteAxisLabelPrefix+string(s.Spec.Matrix[i].Axis)] = string(v.Name)
+	}
+	return labels
+}
+
+// change makes the base's spec that of a combination: by what is set for all, then by its values, then by what adjusts it.
+func (s *Suite) change(spec *v1alpha1.HRMTrainingJobSpec, values []Value) error {
+	if err := s.Spec.Set.apply(spec); err != nil {
+		return fmt.Errorf("spec.set: %w", err)
+	}
+	for i, v := range values {
+		if err := v.Set.apply(spec); err != nil {
+			return fmt.Errorf("%s=%s: set %w", s.Spec.Matrix[i].Axis, v.Name, err)
+		}
+	}
+	for i, a := range s.Spec.Adjust {
+		if !s.matches(a.Where, values) {
+			continue
+		}
+		if err := a.Set.apply(spec); err != nil {
+			return fmt.Errorf("spec.adjust[%d]: set %w", i, err)
+		}
+	}
+	return nil
 }
 
 // apply sets fields, a whole before its parts.

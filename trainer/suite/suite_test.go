@@ -241,7 +241,7 @@ func TestRuns_sayWhatIsWrong(t *testing.T) {
 
 func TestRuns_countsHowManyAreWrong(t *testing.T) {
 	_, _, err := runsOf(changed(t, "set={model.numHeads: 7}"), nil)
-	if err == nil || strings.Count(err.Error(), "run act") != 1 || !strings.Contains(err.Error(), "and 3 more runs are wrong") {
+	if err == nil || strings.Count(err.Error(), "run act") != 1 || !strings.Contains(err.Error(), "the first of 4 runs that are wrong") {
 		t.Errorf("it is %v", err)
 	}
 }
