@@ -127,7 +127,7 @@ func (s *sized) reads(k int) int {
 	case op == OpAttention:
 		// Keys and values of all positions, q of those that ask.
 		return all/3*2 + out.Count(s.rows)
-	case op == OpAddRMSNorm, op == OpDropPrefix:
+	case op == OpAddRMSNorm, op == OpDropPrefix, op == OpSlice:
 		return out.Count(s.rows)
 	case op == OpQHead && k == 0, op == OpQHeadGradWeight && k == 1:
 		return s.rows * s.in(k).Last()
@@ -140,6 +140,9 @@ func (s *sized) writes() int {
 	n := s.out().Count(s.rows)
 	if s.ins.Op == OpQHeadGradInput && s.ins.Attr.Accumulate {
 		n = s.rows * s.out().Last()
+	}
+	if s.ins.Op == OpSliceGrad && s.ins.Attr.Accumulate {
+		n = s.in(0).Count(s.rows)
 	}
 	if s.ins.Attr.Accumulate || s.out().Role == Gradient {
 		return 2 * n

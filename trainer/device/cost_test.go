@@ -54,6 +54,11 @@ func TestInstruction_cost(t *testing.T) {
 			shape: "2", want: Cost{Bytes: 2*rows*d8 + 4*(2*d8+2) + 4*rows*2}},
 		{name: "its gradient adds to one position", op: OpQHeadGradInput, attr: Attributes{Accumulate: true}, in: []Value{number(2), parameter(2, d8)}, out: act(t6, d8),
 			shape: "6×8", want: Cost{Bytes: 4*rows*2 + 4*2*d8 + 2*2*rows*d8}},
+		{name: "of what is sliced only the slice is read", op: OpSlice, in: []Value{act(t6, d8)}, out: act(1, d8), shape: "1×8", want: Cost{Bytes: 2 * rows * 2 * d8}},
+		{name: "a slice's gradient is zero elsewhere", op: OpSliceGrad, in: []Value{act(1, d8)}, out: act(t6, d8), shape: "6×8", want: Cost{Bytes: 2 * rows * (1 + t6) * d8}},
+		{name: "a slice's gradient adds to the slice", op: OpSliceGrad, attr: Attributes{Accumulate: true}, in: []Value{act(1, d8)}, out: act(t6, d8),
+			shape: "6×8", want: Cost{Bytes: 2 * rows * 3 * d8}},
+		{name: "a number for each position", op: OpMultiply, in: []Value{act(t6, d8), act(t6, 1)}, out: act(t6, d8), shape: "6×8", want: Cost{Bytes: 2 * rows * t6 * (2*d8 + 1)}},
 		{name: "a scalar per row", op: OpLMLoss, in: []Value{act(s5, v4), whole(s5)}, out: number(), shape: "1", want: Cost{Bytes: 2*rows*s5*v4 + 4*rows*s5 + 4*rows}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -14,6 +14,8 @@ var opcodeNames = map[Opcode]string{
 	OpLMLoss: "LMLoss", OpLMLossGrad: "LMLossGrad", OpTokenStats: "TokenStats",
 	OpQTarget: "QTarget", OpQLoss: "QLoss", OpQLossGrad: "QLossGrad", OpFill: "Fill",
 	OpTranspose: "Transpose", OpGate: "Gate", OpGateGradGate: "GateGradGate", OpGateGradInput: "GateGradInput",
+	OpSlice: "Slice", OpSliceGrad: "SliceGrad", OpJoin: "Join", OpActivate: "Activate", OpActivateGrad: "ActivateGrad",
+	OpMultiply: "Multiply", OpBlend: "Blend", OpBlendGradWeight: "BlendGradWeight",
 }
 
 // String returns the opcode's name.

@@ -135,7 +135,31 @@ const (
 	OpGateGradGate
 	// OpGateGradInput: In gate, dOut act. Out act 2·σ(Scale·gate)·dOut: the gradient of x if Scale is 1, of y if it is -1.
 	OpGateGradInput
+	// OpSlice: In act of two dimensions. Out act, as long as it is along dimension Axis, from index From on: positions if Axis is 0,
+	// columns if it is 1.
+	OpSlice
+	// OpSliceGrad: In dOut act, the shape of a slice. Out act, the shape of what was sliced, zero but for the slice; added to that
+	// part of Out if Accumulate, the rest being left as it is.
+	OpSliceGrad
+	// OpJoin: In one or more act values of two dimensions. Out act: they stand one behind the other along dimension Axis.
+	OpJoin
+	// OpActivate: In act. Out act of that shape, the function Activation of it.
+	OpActivate
+	// OpActivateGrad: In x, dOut act of one shape; x is the forward's Out, but its In if Activation is Step. Out act [like dOut].
+	OpActivateGrad
+	// OpMultiply: In x act [T,D], w act [T,D] or [T,1], a number for each position. Out act [T,D] w·x, (1-w)·x if Complement.
+	OpMultiply
+	// OpBlend: In w act [T,D] or [T,1], x, y act [T,D]. Out act w·x + (1-w)·y.
+	OpBlend
+	// OpBlendGradWeight: In dOut, x act [T,D], optional y. Out act [T,D] (x-y)·dOut, or [T,1] the sum of that over the columns: the
+	// gradient of Blend's w, and without y of Multiply's.
+	OpBlendGradWeight
 )
+
+// Accumulates says whether an opcode can add to its Out.
+func (o Opcode) Accumulates() bool {
+	return o == OpLinearGradInput || o == OpQHeadGradInput || o == OpSliceGrad
+}
 
 // NoValue stands for an operand that an instruction does without.
 const NoValue = -1
@@ -149,6 +173,18 @@ const (
 	Softmax
 )
 
+// Activation is a function of single numbers.
+type Activation uint8
+
+// The activations. The gradient of Step is that of a hard sigmoid in its place, max(0, min(1, (Scale·x+1)/2)): Scale/2 where
+// |x| < 1/Scale, else 0 (straight-through estimator).
+const (
+	Tanh Activation = iota
+	Sigmoid
+	// Step is 1 where x > 0, else 0.
+	Step
+)
+
 // Attributes are the constants of an instruction; each opcode reads the ones that its comment names.
 type Attributes struct {
 	Prefix           int
@@ -158,6 +194,11 @@ type Attributes struct {
 	Epsilon          float64
 	Loss             LossKind
 	LearnedPositions bool
+	Activation       Activation
+	// Complement takes 1-w for w.
+	Complement bool
+	// Axis counts from 0, rows not being one; From is an index along it.
+	Axis, From int
 	// Accumulate adds to Out in place of overwriting it.
 	Accumulate bool
 }

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
 	"gorgonia.org/gorgonia"
@@ -29,7 +30,9 @@ type compiler struct {
 	values  []device.Value
 	numbers map[*gorgonia.Node]int
 	sides   map[*side]int
-	steps   []step
+	// gradients are the derivatives of parameters, and the sums on the way to them.
+	gradients map[*gorgonia.Node]bool
+	steps     []step
 }
 
 // Compile translates what the results need of the graph to a program whose activations are stored as act.
@@ -37,7 +40,7 @@ func (g *Graph) Compile(name string, act device.DType, results []Result) (*devic
 	if g.err != nil {
 		return nil, g.err
 	}
-	c := &compiler{graph: g, act: act, numbers: map[*gorgonia.Node]int{}, sides: map[*side]int{}}
+	c := &compiler{graph: g, act: act, numbers: map[*gorgonia.Node]int{}, sides: map[*side]int{}, gradients: map[*gorgonia.Node]bool{}}
 	order, err := c.order(results)
 	if err != nil {
 		return nil, fmt.Errorf("program %s: %w", name, err)
@@ -111,35 +114,38 @@ func (c *compiler) name(results []Result) error {
 		if _, ok := c.numbers[n]; ok {
 			return fmt.Errorf("%s is a result already", r.Name)
 		}
-		terms := gradientTerms(n)
-		if terms == nil {
+		term := firstTerm(n)
+		if o, ok := term.Op().(*op); !ok || !o.gradient {
 			v := c.graph.value(n, c.act)
 			v.Name, v.Role = r.Name, device.Output
 			c.numbers[n] = c.add(v)
 			continue
 		}
-		number := c.add(device.Value{Name: r.Name, Role: device.Gradient, DType: device.Float32, Shape: terms[0].Shape()})
-		for _, term := range terms {
-			c.numbers[term] = number
-		}
-		c.numbers[n] = number
+		c.nameTerms(n, c.add(device.Value{Name: r.Name, Role: device.Gradient, DType: device.Float32, Shape: term.Shape()}))
 	}
 	return nil
 }
 
-// gradientTerms returns the nodes whose sum the derivative of a parameter is, or nil if n is not such a derivative.
-func gradientTerms(n *gorgonia.Node) []*gorgonia.Node {
-	if o, ok := n.Op().(*op); ok {
-		if o.gradient {
-			return []*gorgonia.Node{n}
+// firstTerm is the first of those whose sum Gorgonia has made n.
+func firstTerm(n *gorgonia.Node) *gorgonia.Node {
+	for {
+		terms := children(n)
+		if _, fused := n.Op().(*op); fused || len(terms) == 0 {
+			return n
 		}
-		return nil
+		n = terms[0]
 	}
-	var terms []*gorgonia.Node
-	for _, child := range children(n) {
-		terms = append(terms, gradientTerms(child)...)
+}
+
+// nameTerms gives a parameter's derivative and all its terms their value.
+func (c *compiler) nameTerms(n *gorgonia.Node, number int) {
+	c.numbers[n], c.gradients[n] = number, true
+	if _, fused := n.Op().(*op); fused {
+		return
 	}
-	return terms
+	for _, term := range children(n) {
+		c.nameTerms(term, number)
+	}
 }
 
 // resolve follows detached nodes to what they are copies of.
@@ -182,7 +188,7 @@ func (c *compiler) list(order []*gorgonia.Node) {
 				ins.Aux = c.side(o)
 			}
 			c.steps = append(c.steps, step{n, ins})
-		case !fused && len(children(n)) == 2 && gradientTerms(n) == nil:
+		case !fused && len(children(n)) == 2 && !c.gradients[n]:
 			a, b := children(n)[0], children(n)[1]
 			ins := device.Instruction{Op: device.OpAdd, In: []int{c.number(a), c.number(b)}, Out: c.number(n), Aux: device.NoValue}
 			c.steps = append(c.steps, step{n, ins})
@@ -196,77 +202,6 @@ func (c *compiler) side(o *op) int {
 	}
 	c.sides[o.side] = c.add(o.sideValue())
 	return c.sides[o.side]
-}
-
-// accumulate turns a product followed by a sum into a product that adds to the other term, where that term is not
-// needed any more. The product then runs where the sum stood.
-func (c *compiler) accumulate() {
-	producer, uses := map[int]int{}, map[int]int{}
-	for i, s := range c.steps {
-		producer[s.ins.Out] = i
-		for _, v := range s.ins.In {
-			uses[v]++
-		}
-	}
-	lastUse := func(v int) int {
-		last := -1
-		for i, s := range c.steps {
-			for _, in := range s.ins.In {
-				if in == v {
-					last = i
-				}
-			}
-		}
-		return last
-	}
-	dropped := map[int]bool{}
-	for i := range c.steps {
-		s := &c.steps[i]
-		if s.ins.Op != device.OpAdd || len(s.ins.In) != 2 || c.values[s.ins.Out].Role != device.Temporary {
-			continue
-		}
-		for k, v := range s.ins.In {
-			other := s.ins.In[1-k]
-			p, ok := producer[v]
-			// What adds to another term already is no term of its own any more.
-			if !ok || uses[v] != 1 || !addsToOutput(c.steps[p].ins.Op) || c.steps[p].ins.Attr.Accumulate || c.values[v].Role != device.Temporary ||
-				c.values[other].Role != device.Temporary || lastUse(other) != i || dropped[p] {
-				continue
-			}
-			sum := s.ins.Out
-			s.ins = c.steps[p].ins
-			s.ins.Out, s.ins.Attr.Accumulate = other, true
-			dropped[p] = true
-			c.rename(sum, other)
-			producer[other] = i
-			break
-		}
-	}
-	var kept []step
-	for i, s := range c.steps {
-		if !dropped[i] {
-			kept = append(kept, s)
-		}
-	}
-	c.steps = kept
-}
-
-func addsToOutput(code device.Opcode) bool {
-	return code == device.OpLinearGradInput || code == device.OpQHeadGradInput
-}
-
-func (c *compiler) rename(from, to int) {
-	for i := range c.steps {
-		ins := &c.steps[i].ins
-		for k, v := range ins.In {
-			if v == from {
-				ins.In[k] = to
-			}
-		}
-		if ins.Out == from {
-			ins.Out = to
-		}
-	}
 }
 
 // interval is a temporary's life, from the step that first writes it to the last that reads it.
@@ -307,27 +242,23 @@ func (c *compiler) lives() []interval {
 // plan places the temporaries in the arena and returns its bytes per row: each goes to the lowest gap between those
 // that live at the same time.
 func (c *compiler) plan() int {
-	var placed []interval
+	// alive are in order of their places.
+	var alive []interval
 	size := 0
 	for _, life := range c.lives() {
-		var alive []interval
-		for _, other := range placed {
-			if other.to >= life.from {
-				alive = append(alive, other)
-			}
-		}
-		sort.Slice(alive, func(i, j int) bool { return c.values[alive[i].value].Offset < c.values[alive[j].value].Offset })
-		at := 0
-		for _, other := range alive {
+		alive = slices.DeleteFunc(alive, func(other interval) bool { return other.to < life.from })
+		at, behind := 0, len(alive)
+		for i, other := range alive {
 			begin := c.values[other.value].Offset
 			if at+life.bytes <= begin {
+				behind = i
 				break
 			}
 			at = max(at, begin+other.bytes)
 		}
 		c.values[life.value].Offset = at
 		size = max(size, at+life.bytes)
-		placed = append(alive, life)
+		alive = slices.Insert(alive, behind, life)
 	}
 	return size
 }

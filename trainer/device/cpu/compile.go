@@ -65,6 +65,14 @@ var operandsOf = map[device.Opcode]operands{
 	device.OpGate:               {min: 3, max: 3},
 	device.OpGateGradGate:       {min: 4, max: 4},
 	device.OpGateGradInput:      {min: 2, max: 2},
+	device.OpSlice:              {min: 1, max: 1},
+	device.OpSliceGrad:          {min: 1, max: 1},
+	device.OpJoin:               {min: 1, max: math.MaxInt},
+	device.OpActivate:           {min: 1, max: 1},
+	device.OpActivateGrad:       {min: 2, max: 2},
+	device.OpMultiply:           {min: 2, max: 2},
+	device.OpBlend:              {min: 3, max: 3},
+	device.OpBlendGradWeight:    {min: 2, max: 3, optional: 1 << 2},
 }
 
 func checkInstruction(ins *device.Instruction, values []device.Value) error {
@@ -83,7 +91,7 @@ func checkInstruction(ins *device.Instruction, values []device.Value) error {
 	if o.aux && (ins.Aux < 0 || ins.Aux >= len(values)) {
 		return fmt.Errorf("%v needs a side buffer, but names value %d of %d", ins.Op, ins.Aux, len(values))
 	}
-	if ins.Attr.Accumulate && ins.Op != device.OpLinearGradInput && ins.Op != device.OpQHeadGradInput {
+	if ins.Attr.Accumulate && !ins.Op.Accumulates() {
 		return fmt.Errorf("%v does not accumulate on the cpu device", ins.Op)
 	}
 	if weighs(ins.Op) && values[ins.In[1]].Role != device.Parameter {
@@ -201,17 +209,11 @@ func (x *executable) translateInstructions() {
 		ins := &x.program.Instructions[i]
 		c := &x.instructions[i]
 		c.op, c.out, c.aux, c.weight = C.int(ins.Op), C.int(ins.Out), C.int(ins.Aux), -1
-		for k := range c.in {
-			c.in[k] = device.NoValue
-			if k < len(ins.In) {
-				c.in[k] = C.int(ins.In[k])
-			}
-		}
+		x.translateOperands(ins, c)
 		a := ins.Attr
 		c.prefix, c.heads, c.softmax, c.epsilon, c.scale = C.int(a.Prefix), C.int(a.Heads), C.int(a.Loss), C.float(a.Epsilon), C.float(x.scale(ins))
-		if a.Accumulate {
-			c.accumulate = 1
-		}
+		c.function, c.axis, c.from = C.int(a.Activation), C.int(a.Axis), C.int(a.From)
+		c.accumulate, c.complement = cBool(a.Accumulate), cBool(a.Complement)
 		if weighs(ins.Op) {
 			c.weight = C.int(x.weightCount)
 			x.weightCount++
@@ -223,6 +225,19 @@ func (x *executable) translateInstructions() {
 		}
 	}
 	x.c.instruction_count, x.c.instructions = C.int(n), unsafe.SliceData(x.instructions)
+}
+
+// translateOperands lists an instruction's operands, and that there are no others up to the most that an opcode counts on.
+func (x *executable) translateOperands(ins *device.Instruction, c *C.hrm_instruction) {
+	const fewest = 4
+	in := unsafe.Slice((*C.int)(x.allocate(int(unsafe.Sizeof(C.int(0)))*max(fewest, len(ins.In)))), max(fewest, len(ins.In)))
+	for k := range in {
+		in[k] = device.NoValue
+		if k < len(ins.In) {
+			in[k] = C.int(ins.In[k])
+		}
+	}
+	c.in, c.in_count = unsafe.SliceData(in), C.int(len(ins.In))
 }
 
 // scale is the constant that the kernel multiplies by.

@@ -14,6 +14,8 @@
 #include "swiglu.h"
 #include "gate.h"
 #include "transpose.h"
+#include "activate.h"
+#include "blend.h"
 #include "elementwise.h"
 #include "optimizer.h"
 
@@ -29,6 +31,11 @@ const hrm_kernels HRM_TABLE = {
 	.gate_grad_gate = gate_grad_gate,
 	.gate_grad_input = gate_grad_input,
 	.transpose = transpose_act,
+	.activate = activate,
+	.activate_grad = activate_grad,
+	.multiply = multiply,
+	.blend = blend,
+	.blend_grad_weight = blend_grad_weight,
 	.scale_add = scale_add,
 	.accumulate = accumulate,
 	.dot = dot,

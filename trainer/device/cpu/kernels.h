@@ -7,6 +7,9 @@
 enum { HRM_F32, HRM_BF16, HRM_I32 };
 enum { HRM_TEMPORARY, HRM_INPUT, HRM_PARAMETER, HRM_OUTPUT, HRM_GRADIENT };
 
+// The functions of device.Activation.
+enum { HRM_TANH, HRM_SIGMOID, HRM_STEP };
+
 // hrm_token_shape: S tokens of V logits; the loss is a softmax if softmax is set, a stablemax otherwise.
 typedef struct {
 	int tokens, vocabulary, softmax;
@@ -43,6 +46,14 @@ typedef struct {
 	void (*gate_grad_input)(long n, float scale, const void *gate, const void *dout, void *dx, int bf);
 	// transpose: x [rows, columns], out [columns, rows].
 	void (*transpose)(long rows, long columns, const void *x, void *out, int bf);
+	// activate_grad takes for x the forward's result, of the step its operand, whose slope is that of a hard sigmoid of this scale.
+	void (*activate)(long n, int function, const void *x, void *out, int bf);
+	void (*activate_grad)(long n, int function, float scale, const void *x, const void *dout, void *dx, int bf);
+	// multiply: out = w*x, or (1-w)*x; blend: out = w*x + (1-w)*y; the gradient of w is (x-y)*dout, where y may be null. If each is
+	// set there is one w for each of the n rows, and its gradient is a sum.
+	void (*multiply)(long n, int width, int each, int complement, const void *x, const void *w, void *out, int bf);
+	void (*blend)(long n, int width, int each, const void *w, const void *x, const void *y, void *out, int bf);
+	void (*blend_grad_weight)(long n, int width, int each, const void *dout, const void *x, const void *y, void *dw, int bf);
 	// scale_add: out = scale*(a + b) or scale*a; every operand has its own type.
 	void (*scale_add)(long n, float scale, const void *a, int abf, const void *b, int bbf, void *out, int obf);
 	// accumulate: out += scale*a, out float32.
@@ -88,10 +99,12 @@ enum { HRM_BAD_TOKEN = 1, HRM_BAD_LABEL, HRM_PRODUCT_FAILED, HRM_REASONS };
 // HRM_BLOCK elements are added at a time where a sum has three operands; every worker's scratch holds as many floats.
 #define HRM_BLOCK 2048
 
-// hrm_instruction mirrors device.Instruction. weight indexes the weights bound to a run.
+// hrm_instruction mirrors device.Instruction. in has in_count operands, and at least 4 entries: those that are not there are -1.
+// weight indexes the weights bound to a run.
 typedef struct {
-	int op, in[4], out, aux;
-	int prefix, heads, softmax, learned, accumulate, weight;
+	const int *in;
+	int op, in_count, out, aux;
+	int prefix, heads, softmax, accumulate, weight, function, complement, axis, from;
 	float scale, epsilon;
 	const float *rope;
 } hrm_instruction;

@@ -227,6 +227,42 @@ var cases = map[string]func(b *builder, z sizes){
 		b.do(device.OpGateGradInput, device.Attributes{Scale: 1}, b.out(z.t(), z.d), gate, d)
 		b.do(device.OpGateGradInput, device.Attributes{Scale: -1}, b.out(z.t(), z.d), gate, d)
 	},
+	"Slice and its gradient": func(b *builder, z sizes) {
+		for axis, size := range []int{z.t(), z.d} {
+			a := device.Attributes{Axis: axis, From: size / 3}
+			part := []int{z.t(), z.d}
+			part[axis] = (size + 2) / 3
+			d, whole := b.in(part...), b.out(z.t(), z.d)
+			b.do(device.OpSlice, a, b.out(part...), b.in(z.t(), z.d))
+			b.do(device.OpSliceGrad, a, whole, d)
+			a.Accumulate = true
+			b.do(device.OpSliceGrad, a, whole, d)
+		}
+	},
+	"Join": func(b *builder, z sizes) {
+		x := b.in(z.t(), z.d)
+		b.do(device.OpJoin, device.Attributes{}, b.out(3*z.t()+1, z.d), x, b.in(1, z.d), x, b.in(z.t(), z.d))
+		b.do(device.OpJoin, device.Attributes{Axis: 1}, b.out(z.t(), 2*z.d+z.f+z.v+1), x, b.in(z.t(), z.f), b.in(z.t(), 1), b.in(z.t(), z.v), x)
+	},
+	"Activate and its gradient": func(b *builder, z sizes) {
+		x, d := b.in(z.t(), z.d), b.in(z.t(), z.d)
+		for _, f := range []device.Activation{device.Tanh, device.Sigmoid, device.Step} {
+			a := device.Attributes{Activation: f, Scale: 1.5}
+			b.do(device.OpActivate, a, b.out(z.t(), z.d), x)
+			b.do(device.OpActivateGrad, a, b.out(z.t(), z.d), x, d)
+		}
+	},
+	"Multiply, blend and gradients of the weight": func(b *builder, z sizes) {
+		d, x, y := b.in(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d)
+		for _, width := range []int{z.d, 1} {
+			w := b.in(z.t(), width)
+			b.do(device.OpMultiply, device.Attributes{}, b.out(z.t(), z.d), x, w)
+			b.do(device.OpMultiply, device.Attributes{Complement: true}, b.out(z.t(), z.d), x, w)
+			b.do(device.OpBlend, device.Attributes{}, b.out(z.t(), z.d), w, x, y)
+			b.do(device.OpBlendGradWeight, device.Attributes{}, b.out(z.t(), width), d, x, y)
+			b.do(device.OpBlendGradWeight, device.Attributes{}, b.out(z.t(), width), d, x)
+		}
+	},
 	"Fill": func(b *builder, _ sizes) { b.do(device.OpFill, device.Attributes{Scale: 1.25}, b.outF(3)) },
 }
 

@@ -264,6 +264,51 @@ static void transpose(const frame *f) {
 		f->p->kernels->transpose(x->elements / x->last, x->last, row(in(f, 0), x, r), row(out(f), o, r), bf(o));
 }
 
+// part_of describes a part of a value of two dimensions, from index from of the instruction's axis on: count times, stride elements
+// after one another, length elements from the one at first on.
+typedef struct {
+	long count, length, stride, first;
+} part;
+
+static part part_of(const frame *f, const hrm_value *whole, const hrm_value *part_shape, int from) {
+	if (f->i->axis == 0) return (part){f->n, part_shape->elements, whole->elements, (long)from * whole->last};
+	return (part){all(f, whole) / whole->last, part_shape->last, whole->last, from};
+}
+
+static void slice(const frame *f) {
+	const hrm_value *x = shape(f, 0), *o = out_shape(f);
+	part p = part_of(f, x, o, f->i->from);
+	for (long k = 0; k < p.count; k++) memcpy(at(out(f), o, k * p.length), at(in(f, 0), x, k * p.stride + p.first), p.length * (bf(o) ? 2 : 4));
+}
+
+// put copies operand k into its part of the result, or adds it to that.
+static void put(const frame *f, int k, int from, int add) {
+	const hrm_value *x = shape(f, k), *o = out_shape(f);
+	part p = part_of(f, o, x, from);
+	for (long r = 0; r < p.count; r++) {
+		void *to = at(out(f), o, r * p.stride + p.first), *with = at(in(f, k), x, r * p.length);
+		if (add) f->p->kernels->scale_add(p.length, 1, to, bf(o), with, bf(x), to, bf(o));
+		else memcpy(to, with, p.length * (bf(o) ? 2 : 4));
+	}
+}
+
+static void slice_grad(const frame *f) {
+	if (!f->i->accumulate) memset(out(f), 0, all(f, out_shape(f)) * (bf(out_shape(f)) ? 2 : 4));
+	put(f, 0, f->i->from, f->i->accumulate);
+}
+
+static void join(const frame *f) {
+	int from = 0;
+	for (int k = 0; k < f->i->in_count; k++) {
+		const hrm_value *x = shape(f, k);
+		put(f, k, from, 0);
+		from += f->i->axis == 0 ? x->elements / x->last : x->last;
+	}
+}
+
+// each says whether operand k has one number for each position of a wider value.
+static int each(const frame *f, const hrm_value *w, int k) { return w->last < shape(f, k)->last; }
+
 static long lines(const frame *f, const hrm_value *v) { return all(f, v) / v->last; }
 
 static int execute(const frame *f, hrm_product *p) {
@@ -304,6 +349,20 @@ static int execute(const frame *f, hrm_product *p) {
 	case HRM_GATE: k->gate(all(f, out_shape(f)), in(f, 0), in(f, 1), in(f, 2), out(f), bf(out_shape(f))); break;
 	case HRM_GATE_GRAD_GATE: k->gate_grad_gate(all(f, out_shape(f)), in(f, 0), in(f, 1), in(f, 2), in(f, 3), out(f), bf(out_shape(f))); break;
 	case HRM_GATE_GRAD_INPUT: k->gate_grad_input(all(f, out_shape(f)), i->scale, in(f, 0), in(f, 1), out(f), bf(out_shape(f))); break;
+	case HRM_SLICE: slice(f); break;
+	case HRM_SLICE_GRAD: slice_grad(f); break;
+	case HRM_JOIN: join(f); break;
+	case HRM_ACTIVATE: k->activate(all(f, out_shape(f)), i->function, in(f, 0), out(f), bf(out_shape(f))); break;
+	case HRM_ACTIVATE_GRAD: k->activate_grad(all(f, out_shape(f)), i->function, i->scale, in(f, 0), in(f, 1), out(f), bf(out_shape(f))); break;
+	case HRM_MULTIPLY:
+		k->multiply(lines(f, out_shape(f)), out_shape(f)->last, each(f, shape(f, 1), 0), i->complement, in(f, 0), in(f, 1), out(f), bf(out_shape(f)));
+		break;
+	case HRM_BLEND:
+		k->blend(lines(f, out_shape(f)), out_shape(f)->last, each(f, shape(f, 0), 1), in(f, 0), in(f, 1), in(f, 2), out(f), bf(out_shape(f)));
+		break;
+	case HRM_BLEND_GRAD_WEIGHT:
+		k->blend_grad_weight(lines(f, shape(f, 0)), shape(f, 0)->last, each(f, out_shape(f), 0), in(f, 0), in(f, 1), in(f, 2), out(f), bf(out_shape(f)));
+		break;
 	}
 	return 0;
 }

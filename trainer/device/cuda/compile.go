@@ -48,7 +48,7 @@ func check(p *device.Program) error {
 	}
 	for i := range p.Instructions {
 		ins := &p.Instructions[i]
-		if ins.Attr.Accumulate && ins.Op != device.OpLinearGradInput && ins.Op != device.OpQHeadGradInput {
+		if ins.Attr.Accumulate && !ins.Op.Accumulates() {
 			return fmt.Errorf("program %s: instruction %d: %v does not accumulate on the cuda device", p.Name, i, ins.Op)
 		}
 		if weighs(ins.Op) && p.Values[ins.In[1]].Role != device.Parameter {

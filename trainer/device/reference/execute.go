@@ -2,6 +2,7 @@ package reference
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 )
@@ -49,6 +50,14 @@ var operations = map[device.Opcode]operation{
 	device.OpGate:               {do: gate, min: 3, max: 3},
 	device.OpGateGradGate:       {do: gateGradGate, min: 4, max: 4},
 	device.OpGateGradInput:      {do: gateGradInput, min: 2, max: 2},
+	device.OpSlice:              {do: slice, min: 1, max: 1},
+	device.OpSliceGrad:          {do: sliceGrad, min: 1, max: 1},
+	device.OpJoin:               {do: join, min: 1, max: math.MaxInt},
+	device.OpActivate:           {do: activate, min: 1, max: 1},
+	device.OpActivateGrad:       {do: activateGrad, min: 2, max: 2},
+	device.OpMultiply:           {do: multiply, min: 2, max: 2},
+	device.OpBlend:              {do: blend, min: 3, max: 3},
+	device.OpBlendGradWeight:    {do: blendGradWeight, min: 2, max: 3, optional: 1 << 2},
 }
 
 // Execute computes one instruction over the whole batch. arrays are indexed like values; only those that the

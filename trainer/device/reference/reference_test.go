@@ -139,6 +139,38 @@ func TestDerivativesEqualDifferences(t *testing.T) {
 			return x, d, pair{device.Instruction{Op: device.OpSwiGLU, In: []int{x}, Out: y},
 				device.Instruction{Op: device.OpSwiGLUGrad, In: []int{x, d}, Out: dx}}
 		},
+		"slicing positions": func(b *bench) (int, int, pair) {
+			x, y, d, dx := b.act(T, D), b.zero(2, D), b.act(2, D), b.zero(T, D)
+			a := device.Attributes{From: 1}
+			return x, d, pair{device.Instruction{Op: device.OpSlice, In: []int{x}, Out: y, Attr: a},
+				device.Instruction{Op: device.OpSliceGrad, In: []int{d}, Out: dx, Attr: a}}
+		},
+		"slicing columns": func(b *bench) (int, int, pair) {
+			x, y, d, dx := b.act(T, D), b.zero(T, 3), b.act(T, 3), b.zero(T, D)
+			a := device.Attributes{Axis: 1, From: 4}
+			return x, d, pair{device.Instruction{Op: device.OpSlice, In: []int{x}, Out: y, Attr: a},
+				device.Instruction{Op: device.OpSliceGrad, In: []int{d}, Out: dx, Attr: a}}
+		},
+		"joining columns": func(b *bench) (int, int, pair) {
+			x, y, d, dx := b.act(T, 2), b.zero(T, D+2), b.act(T, D+2), b.zero(T, 2)
+			return x, d, pair{device.Instruction{Op: device.OpJoin, In: []int{b.act(T, D), x}, Out: y, Attr: device.Attributes{Axis: 1}},
+				device.Instruction{Op: device.OpSlice, In: []int{d}, Out: dx, Attr: device.Attributes{Axis: 1, From: D}}}
+		},
+		"tanh":    activationCase(T, D, device.Tanh),
+		"sigmoid": activationCase(T, D, device.Sigmoid),
+		"a product by its operand": func(b *bench) (int, int, pair) {
+			x, w, y, d, dx := b.act(T, D), b.act(T, 1), b.zero(T, D), b.act(T, D), b.zero(T, D)
+			a := device.Attributes{Complement: true}
+			return x, d, pair{device.Instruction{Op: device.OpMultiply, In: []int{x, w}, Out: y, Attr: a},
+				device.Instruction{Op: device.OpMultiply, In: []int{d, w}, Out: dx, Attr: a}}
+		},
+		"a product by a weight for each position": func(b *bench) (int, int, pair) {
+			x, w, y, d, dw := b.act(T, D), b.act(T, 1), b.zero(T, D), b.act(T, D), b.zero(T, 1)
+			return w, d, pair{device.Instruction{Op: device.OpMultiply, In: []int{x, w}, Out: y},
+				device.Instruction{Op: device.OpBlendGradWeight, In: []int{d, x}, Out: dw}}
+		},
+		"a blend by its weight":                 blendCase(T, D, D),
+		"a blend by a weight for each position": blendCase(T, D, 1),
 		"dropping the prefix": func(b *bench) (int, int, pair) {
 			x, y, d, dx := b.act(T, V), b.zero(S, V), b.act(S, V), b.zero(T, V)
 			a := device.Attributes{Prefix: P}
@@ -207,6 +239,23 @@ func attentionCase(T, D int, theta float64) func(*bench) (int, int, pair) {
 	}
 }
 
+func activationCase(T, D int, f device.Activation) func(*bench) (int, int, pair) {
+	return func(b *bench) (int, int, pair) {
+		x, y, d, dx := b.act(T, D), b.zero(T, D), b.act(T, D), b.zero(T, D)
+		a := device.Attributes{Activation: f}
+		return x, d, pair{device.Instruction{Op: device.OpActivate, In: []int{x}, Out: y, Attr: a},
+			device.Instruction{Op: device.OpActivateGrad, In: []int{y, d}, Out: dx, Attr: a}}
+	}
+}
+
+func blendCase(T, D, width int) func(*bench) (int, int, pair) {
+	return func(b *bench) (int, int, pair) {
+		w, x, y, out, d, dw := b.act(T, width), b.act(T, D), b.act(T, D), b.zero(T, D), b.act(T, D), b.zero(T, width)
+		return w, d, pair{device.Instruction{Op: device.OpBlend, In: []int{w, x, y}, Out: out},
+			device.Instruction{Op: device.OpBlendGradWeight, In: []int{d, x, y}, Out: dw}}
+	}
+}
+
 func lossCase(S, V int, labels []int, kind device.LossKind) func(*bench) (int, int, pair) {
 	return func(b *bench) (int, int, pair) {
 		x, y, l, d, dx := b.act(S, V), b.ints(labels, S), b.zero(), b.act(), b.zero(S, V)
@@ -261,6 +310,18 @@ func TestInstructionsEqualNumbersByHand(t *testing.T) {
 			d, w := b.add(row(1), values(2, 3)), b.add(device.Value{Role: device.Parameter, Shape: []int{1, 1}}, values(10))
 			return device.Instruction{Op: device.OpLinearGradInput, In: []int{d, w}, Out: b.add(row(1), values(1, 1)), Attr: device.Attributes{Accumulate: true}}
 		}, []float32{21, 31}},
+		"a step is one above zero": {func(b *bench) device.Instruction {
+			x := b.add(row(2), values(-1, 0, 0.5, 2))
+			return device.Instruction{Op: device.OpActivate, In: []int{x}, Out: b.zero(2), Attr: device.Attributes{Activation: device.Step}}
+		}, []float32{0, 0, 1, 1}},
+		"a step has the gradient of a hard sigmoid": {func(b *bench) device.Instruction {
+			x, d := b.add(row(2), values(-0.6, -0.4, 0.4, 0.6)), b.add(row(2), values(1, 1, 3, 3))
+			return device.Instruction{Op: device.OpActivateGrad, In: []int{x, d}, Out: b.zero(2), Attr: device.Attributes{Activation: device.Step, Scale: 2}}
+		}, []float32{0, 1, 3, 0}},
+		"the gradient of a slice adds to its part alone": {func(b *bench) device.Instruction {
+			d, out := b.add(row(1, 2), values(1, 2, 3, 4)), b.add(row(2, 2), values(1, 1, 1, 1, 2, 2, 2, 2))
+			return device.Instruction{Op: device.OpSliceGrad, In: []int{d}, Out: out, Attr: device.Attributes{From: 1, Accumulate: true}}
+		}, []float32{1, 1, 2, 3, 2, 2, 5, 6}},
 		"bfloat16 rounds weights first and results last": {func(b *bench) device.Instruction {
 			x := b.add(device.Value{DType: device.BFloat16, Rows: true, Shape: []int{1}}, values(1, 3))
 			w := b.add(device.Value{Role: device.Parameter, Shape: []int{1, 1}}, values(1+1.0/512))

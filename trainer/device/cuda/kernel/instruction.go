@@ -37,6 +37,14 @@ var families = map[device.Opcode]func(*call) error{
 	device.OpGate:               gate,
 	device.OpGateGradGate:       gateGradGate,
 	device.OpGateGradInput:      gateGradInput,
+	device.OpSlice:              slice,
+	device.OpSliceGrad:          sliceGrad,
+	device.OpJoin:               join,
+	device.OpActivate:           activate,
+	device.OpActivateGrad:       activateGrad,
+	device.OpMultiply:           multiply,
+	device.OpBlend:              blend,
+	device.OpBlendGradWeight:    blendGradWeight,
 }
 
 // For returns what computes an instruction over rows examples. Buffers of the arguments are indices into values.
@@ -109,6 +117,20 @@ func (c *call) launch(file, kernel string, t device.DType, grid, block [3]uint32
 		l.Defines = []string{"BFLOAT16"}
 	}
 	c.work.Launches = append(c.work.Launches, l)
+}
+
+// launchEach launches a kernel of a thread for every access of 16 bytes to the result, whose arguments are the operands, the result,
+// its number of elements, and more.
+func (c *call) launchEach(file, kernel string, more ...Arg) error {
+	var args []Arg
+	for i := range c.ins.In {
+		args = append(args, c.arg(i))
+	}
+	out := c.out()
+	n := c.count(out)
+	args = append(append(args, c.result(), Int64(n)), more...)
+	c.launch(file, kernel, out.DType, grid(n, threads*pack(out.DType)), block(threads), 0, args...)
+	return nil
 }
 
 // pack is the number of elements of type t that one access of 16 bytes moves.

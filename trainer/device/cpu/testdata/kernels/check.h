@@ -71,6 +71,7 @@ typedef void kernel_case(check *c);
 
 kernel_case check_attention, check_attention_grad, check_rmsnorm, check_rmsnorm_grad, check_swiglu, check_swiglu_grad;
 kernel_case check_gate, check_gate_grad_gate, check_gate_grad_input, check_transpose;
+kernel_case check_activate, check_activate_grad, check_multiply, check_blend, check_blend_grad_weight;
 kernel_case check_scale_add, check_accumulate, check_dot, check_sum, check_to_bf16, check_adam, check_sign_sgd;
 kernel_case check_labels_fit, check_lm_loss, check_lm_loss_grad, check_token_stats, check_q_target, check_q_loss, check_q_loss_grad;
 

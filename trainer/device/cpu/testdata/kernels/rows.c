@@ -1,4 +1,4 @@
-// RMS norm, SwiGLU, gates and transposition.
+// RMS norm, SwiGLU, gates, transposition, activations and weighted sums.
 #include <math.h>
 #include "check.h"
 
@@ -124,4 +124,75 @@ void check_transpose(check *c) {
 	while (everywhere(c)) c->k->transpose(s.n, s.width, x->at, out->at, s.type);
 	for (long i = 0; i < n; i++) out->want[i % s.width * s.n + i / s.width] = x->value[i];
 	judge(c, out, 0);
+}
+
+void check_activate(check *c) {
+	shape s = sizes(c);
+	long n = s.n * s.width;
+	int function = draw(c, 3);
+	operand *x = add_gate(c, s.type, n), *out = add(c, "out", s.type, n, OUTPUT);
+	for (long i = 0; i < n; i++)
+		if (odds(c, 10)) set(x, i, x->value[i] / 50);
+	while (everywhere(c)) c->k->activate(n, function, x->at, out->at, s.type);
+	for (long i = 0; i < n; i++) {
+		double v = x->value[i];
+		out->want[i] = function == HRM_TANH ? tanh(v) : function == HRM_SIGMOID ? sigmoid(v) : v > 0;
+	}
+	judge(c, out, tolerance(s.type));
+}
+
+void check_activate_grad(check *c) {
+	shape s = sizes(c);
+	long n = s.n * s.width;
+	int function = draw(c, 3);
+	operand *x = add(c, "x", s.type, n, INPUT), *dout = add(c, "dout", s.type, n, INPUT), *dx = add(c, "dx", s.type, n, OUTPUT);
+	while (everywhere(c)) c->k->activate_grad(n, function, 1.5f, x->at, dout->at, dx->at, s.type);
+	for (long i = 0; i < n; i++) {
+		double v = x->value[i], slope = function == HRM_TANH ? 1 - v * v : function == HRM_SIGMOID ? v * (1 - v) : fabs(1.5 * v) < 1 ? 0.75 : 0;
+		dx->want[i] = slope * dout->value[i];
+	}
+	judge(c, dx, tolerance(s.type));
+}
+
+// weight is what row and column i of a value of so many columns is weighted with.
+static double weight(const operand *w, int width, int each, long i) { return w->value[each ? i / width : i]; }
+
+void check_multiply(check *c) {
+	shape s = sizes(c);
+	long n = s.n * s.width;
+	int each = draw(c, 2), complement = draw(c, 2);
+	operand *x = add(c, "x", s.type, n, INPUT), *w = add(c, "w", s.type, each ? s.n : n, INPUT), *out = add(c, "out", s.type, n, OUTPUT);
+	while (everywhere(c)) c->k->multiply(s.n, s.width, each, complement, x->at, w->at, out->at, s.type);
+	for (long i = 0; i < n; i++) out->want[i] = x->value[i] * (complement ? 1 - weight(w, s.width, each, i) : weight(w, s.width, each, i));
+	judge(c, out, tolerance(s.type));
+}
+
+void check_blend(check *c) {
+	shape s = sizes(c);
+	long n = s.n * s.width;
+	int each = draw(c, 2);
+	operand *w = add(c, "w", s.type, each ? s.n : n, INPUT), *x = add(c, "x", s.type, n, INPUT), *y = add(c, "y", s.type, n, INPUT);
+	operand *out = add(c, "out", s.type, n, OUTPUT);
+	while (everywhere(c)) c->k->blend(s.n, s.width, each, w->at, x->at, y->at, out->at, s.type);
+	for (long i = 0; i < n; i++) out->want[i] = y->value[i] + weight(w, s.width, each, i) * (x->value[i] - y->value[i]);
+	judge(c, out, tolerance(s.type));
+}
+
+void check_blend_grad_weight(check *c) {
+	shape s = sizes(c);
+	long n = s.n * s.width;
+	int each = draw(c, 2);
+	operand *dout = add(c, "dout", s.type, n, INPUT), *x = add(c, "x", s.type, n, INPUT), *y = odds(c, 2) ? add(c, "y", s.type, n, INPUT) : 0;
+	operand *dw = add(c, "dw", s.type, each ? s.n : n, OUTPUT);
+	while (everywhere(c)) c->k->blend_grad_weight(s.n, s.width, each, dout->at, x->at, y ? y->at : 0, dw->at, s.type);
+	double size = 0;
+	for (long i = 0; i < n; i++) {
+		double d = (x->value[i] - (y ? y->value[i] : 0)) * dout->value[i];
+		dw->want[each ? i / s.width : i] += d;
+		size = fmax(size, fabs(d));
+	}
+	double largest = 1e-3;
+	for (long i = 0; i < dw->n; i++) largest = fmax(largest, fabs(dw->want[i]));
+	// What cancels out counts for the error too.
+	judge(c, dw, tolerance(s.type) * fmax(1, size * sqrt(s.width) / largest));
 }
