@@ -42,12 +42,14 @@ type Graph struct {
 
 	batch  int
 	leaves map[*gorgonia.Node]leaf
-	err    error
+	// terms are those whose sum a node's derivative is, in the order in which they were made.
+	terms map[*gorgonia.Node]gorgonia.Nodes
+	err   error
 }
 
 // New returns an empty graph for batches of so many rows. The number of rows matters to the tape machine only.
 func New(batch int) *Graph {
-	return &Graph{Gorgonia: gorgonia.NewGraph(), batch: batch, leaves: map[*gorgonia.Node]leaf{}}
+	return &Graph{Gorgonia: gorgonia.NewGraph(), batch: batch, leaves: map[*gorgonia.Node]leaf{}, terms: map[*gorgonia.Node]gorgonia.Nodes{}}
 }
 
 // Err returns the first error of building.

@@ -126,6 +126,11 @@ func (o *op) DiffWRT(inputs int) []bool {
 // SymDiff applies the operations that compute the derivatives.
 func (o *op) SymDiff(_ gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 	out := o.diff(o, output, grad)
+	for i, in := range o.inputs {
+		if o.wrt[i] {
+			o.graph.terms[in] = append(o.graph.terms[in], out[i])
+		}
+	}
 	return out, o.graph.err
 }
 

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -214,5 +215,27 @@ func TestSliceAndJoin_refuseWhatDoesNotFit(t *testing.T) {
 		if build(g, g.Input("x", Activation, positions, width)); g.Err() == nil {
 			t.Errorf("%s is no error", name)
 		}
+	}
+}
+
+// Gorgonia takes two sums for one if their hashes are equal. Here one is said to have another term than it has.
+func TestGradients_noticeASumOfOtherTerms(t *testing.T) {
+	g := New(1)
+	x := g.Input("x", Activation, positions, width)
+	y := g.Add(g.Activate(device.Tanh, x), g.Activate(device.Sigmoid, x), x)
+	logits, labels := g.Linear(y, g.Parameter("head", vocabulary, width)), g.Input("labels", Int, positions)
+	q := g.QLoss(g.QHead(y, g.Parameter("q", 2, width), g.Parameter("bias", 2)), g.TokenStats(logits, labels), nil)
+	if _, err := g.Gradients(g.Cost(g.LMLoss(logits, labels, device.Softmax), q, 1), x); err != nil {
+		t.Fatal(err)
+	}
+	for i, term := range g.terms[x] {
+		g.terms[x][i] = x
+		if err := g.checkSums(); !errors.Is(err, ErrMerged) {
+			t.Errorf("another term %d is no error", i)
+		}
+		g.terms[x][i] = term
+	}
+	if err := g.checkSums(); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"errors"
+
 	"gorgonia.org/gorgonia"
 
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
@@ -52,9 +54,21 @@ func evalProgram(m *Model) (*device.Program, error) {
 	return n.Compile("evaluation", m.Activation, n.forward().results(m.States()))
 }
 
+// attempts are how often a long program is built until no two of its sums have the same hash, of which there is a chance of some
+// percent if there are ten thousands of them.
+const attempts = 10
+
 func trainProgram(m *Model, globalBatch int) (*device.Program, error) {
-	n := newNetwork(m, 1)
-	results, err := n.train(globalBatch)
+	var n *network
+	var results []graph.Result
+	err := graph.ErrMerged
+	for range attempts {
+		if !errors.Is(err, graph.ErrMerged) {
+			break
+		}
+		n = newNetwork(m, 1)
+		results, err = n.train(globalBatch)
+	}
 	if err != nil {
 		return nil, err
 	}
