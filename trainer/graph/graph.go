@@ -7,6 +7,7 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -97,6 +98,8 @@ func (g *Graph) apply(o *op, shape tensor.Shape, inputs ...*gorgonia.Node) *gorg
 			return g.fail("%s: input %d is missing", o.code, i)
 		}
 	}
+	// The caller may go on to change a slice that it has passed.
+	inputs = slices.Clone(inputs)
 	o.graph, o.inputs, o.shape, o.id = g, inputs, shape, nextID.Add(1)
 	n, err := gorgonia.ApplyOp(o, inputs...)
 	if err != nil {

@@ -48,7 +48,7 @@ func (g *Graph) Join(axis int, xs ...*gorgonia.Node) *gorgonia.Node {
 		wrt[i] = true
 	}
 	shape[1+axis] = size
-	grad := func(_ *op, _, grad *gorgonia.Node) gorgonia.Nodes { return g.split(grad, axis, xs) }
+	grad := func(o *op, _, grad *gorgonia.Node) gorgonia.Nodes { return g.split(grad, axis, o.inputs) }
 	return g.apply(&op{code: device.OpJoin, operands: len(xs), attr: device.Attributes{Axis: axis}, wrt: wrt, diff: grad}, shape, xs...)
 }
 
