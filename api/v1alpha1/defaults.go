@@ -83,10 +83,30 @@ func (m *ModelSpec) setArchitectureDefaults() {
 		setDefault(&m.Layers, 2)
 		setDefault(&m.HCycles, 3)
 		setDefault(&m.LCycles, 6)
-	default:
+	case ArchitectureClockworkRNN, ArchitectureHierarchicalRNN:
+		setDefault(&m.Levels, 4)
+		setDefault(&m.Period, 2)
+	case ArchitectureMultiscaleRNN:
+		setDefault(&m.Levels, 2)
+	case ArchitectureTransformer, ArchitectureUniversalTransformer:
 		setDefault(&m.Layers, 8)
 	}
 	setDefault(&m.ACT.Halting, HaltingQHalt)
+}
+
+// RecursOverPositions says whether the model reads a sequence position by position, and has no layers.
+func (m *ModelSpec) RecursOverPositions() bool {
+	return m.Architecture == ArchitectureElmanRNN || m.Grouped()
+}
+
+// Grouped says whether the columns of the model's state are in groups, model.levels of them.
+func (m *ModelSpec) Grouped() bool {
+	return m.Periodic() || m.Architecture == ArchitectureMultiscaleRNN
+}
+
+// Periodic says whether each level is updated at a fixed rate.
+func (m *ModelSpec) Periodic() bool {
+	return m.Architecture == ArchitectureClockworkRNN || m.Architecture == ArchitectureHierarchicalRNN
 }
 
 // TwoLevels says whether there are a high and a low level.

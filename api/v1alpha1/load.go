@@ -125,7 +125,8 @@ func (m *ModelSpec) Validate() error { return m.validate(field.NewPath("spec", "
 
 func (m *ModelSpec) validate(path *field.Path) error {
 	err := check(
-		oneOf(m.Architecture, path.Child("architecture"), ArchitectureHRM, ArchitectureTRM, ArchitectureTransformer, ArchitectureUniversalTransformer),
+		oneOf(m.Architecture, path.Child("architecture"), ArchitectureHRM, ArchitectureTRM, ArchitectureTransformer, ArchitectureUniversalTransformer,
+			ArchitectureElmanRNN, ArchitectureClockworkRNN, ArchitectureHierarchicalRNN, ArchitectureMultiscaleRNN),
 		between(m.HiddenSize, 8, 8192, path.Child("hiddenSize")), between(m.NumHeads, 1, 128, path.Child("numHeads")),
 		between(m.Expansion, 1, 16, path.Child("expansion")),
 		between(m.ACT.MaxSteps, 1, 1024, path.Child("act", "maxSteps")),
@@ -153,15 +154,22 @@ func (m *ModelSpec) validate(path *field.Path) error {
 // goes.
 func (m *ModelSpec) validateRecurrence(path *field.Path) error {
 	hrm, universal := m.Architecture == ArchitectureHRM, m.Architecture == ArchitectureUniversalTransformer
-	recurrent, two := hrm || m.Architecture == ArchitectureTRM, m.TwoLevels()
+	recurrent, two, positions := hrm || m.Architecture == ArchitectureTRM, m.TwoLevels(), m.RecursOverPositions()
 	return check(
-		only(m.Layers, 128, !hrm, path.Child("layers"), "is not for architecture HRM: use hLayers and lLayers"),
+		rule{m.Layers == 0 || !hrm, path.Child("layers"), "is not for architecture HRM: use hLayers and lLayers"},
+		only(m.Layers, 128, !hrm && !positions, path.Child("layers"), "is not for architectures that are recurrent over positions: remove it"),
+		rule{m.Mixing == "" || !positions, path.Child("mixing"), "is not for architectures that are recurrent over positions: remove it"},
 		only(m.HLayers, 64, hrm, path.Child("hLayers"), "is only for architecture HRM: use layers"),
 		only(m.LLayers, 64, hrm && two, path.Child("lLayers"), "is only for architecture HRM with two levels: remove it"),
 		only(m.HCycles, 64, recurrent, path.Child("hCycles"), "is only for architectures HRM and TRM: remove it"),
 		only(m.LCycles, 64, two, path.Child("lCycles"), "is only for architectures HRM and TRM with two levels: remove it"),
-		rule{m.Levels == 0 || hrm, path.Child("levels"), "is only for architecture HRM: remove it"},
-		between(m.Levels, 0, 2, path.Child("levels")),
+		rule{m.Levels == 0 || hrm || m.Grouped(), path.Child("levels"), "is only for architectures HRM, ClockworkRNN, HierarchicalRNN and MultiscaleRNN: remove it"},
+		rule{m.Levels <= 2 || !hrm, path.Child("levels"), "of architecture HRM are 1 or 2: change it"},
+		rule{m.Levels >= 2 || !m.Grouped(), path.Child("levels"), "must be at least 2: a single level is architecture ElmanRNN"},
+		between(m.Levels, 0, 16, path.Child("levels")),
+		rule{!m.Grouped() || m.Levels > 0 && m.HiddenSize%m.Levels == 0, path.Child("levels"), "must divide hiddenSize: change one of them"},
+		rule{m.Period == 0 || m.Periodic(), path.Child("period"), "is only for architectures ClockworkRNN and HierarchicalRNN: remove it"},
+		rule{!m.Periodic() || m.Period >= 2 && m.Period <= 64, path.Child("period"), "must be from 2 to 64"},
 		rule{m.Sharing == "" || universal, path.Child("sharing"), "is only for architecture UniversalTransformer: remove it"},
 		oneOf(m.Sharing, path.Child("sharing"), "", SharingAll, SharingAttention, SharingFeedForward),
 		rule{m.Gradient == "" || recurrent, path.Child("gradient"), "is only for architectures HRM and TRM, others have the whole one: remove it"},

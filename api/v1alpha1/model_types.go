@@ -1,7 +1,7 @@
 package v1alpha1
 
 // Architecture names a model.
-// +kubebuilder:validation:Enum=HRM;TRM;Transformer;UniversalTransformer
+// +kubebuilder:validation:Enum=HRM;TRM;Transformer;UniversalTransformer;ElmanRNN;ClockworkRNN;HierarchicalRNN;MultiscaleRNN
 type Architecture string
 
 // The architectures.
@@ -14,6 +14,14 @@ const (
 	ArchitectureTransformer Architecture = "Transformer"
 	// ArchitectureUniversalTransformer passes through the same layer again and again (arXiv 1807.03819).
 	ArchitectureUniversalTransformer Architecture = "UniversalTransformer"
+	// ArchitectureElmanRNN is the plain network that is recurrent over positions (Elman 1990).
+	ArchitectureElmanRNN Architecture = "ElmanRNN"
+	// ArchitectureClockworkRNN has groups of columns that are updated at different rates (arXiv 1402.3511).
+	ArchitectureClockworkRNN Architecture = "ClockworkRNN"
+	// ArchitectureHierarchicalRNN has levels, each of which reads the one below at a lower rate (El Hihi and Bengio 1996).
+	ArchitectureHierarchicalRNN Architecture = "HierarchicalRNN"
+	// ArchitectureMultiscaleRNN has levels that find by themselves where to hand on what they have read (arXiv 1609.01704).
+	ArchitectureMultiscaleRNN Architecture = "MultiscaleRNN"
 )
 
 // PositionEncoding says how a model knows positions.
@@ -110,11 +118,17 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.puzzleEmbeddingSize) || self.puzzleEmbeddingSize <= 64 * self.hiddenSize",message="model.puzzleEmbeddingSize may be at most 64 times model.hiddenSize",fieldPath=".puzzleEmbeddingSize"
 // +kubebuilder:validation:XValidation:rule="!has(self.puzzleEmbeddingPositions) || (has(self.puzzleEmbeddingSize) ? self.puzzleEmbeddingSize > 0 && self.puzzleEmbeddingPositions * self.hiddenSize >= self.puzzleEmbeddingSize : true)",message="model.puzzleEmbeddingPositions must have room for model.puzzleEmbeddingSize, which must be above 0: change one of them",fieldPath=".puzzleEmbeddingPositions"
 // +kubebuilder:validation:XValidation:rule="!has(self.layers) || has(self.architecture) && self.architecture != 'HRM'",message="model.layers is not for architecture HRM: use hLayers and lLayers",fieldPath=".layers"
+// +kubebuilder:validation:XValidation:rule="!has(self.layers) || !has(self.architecture) || !(self.architecture in ['ElmanRNN', 'ClockworkRNN', 'HierarchicalRNN', 'MultiscaleRNN'])",message="model.layers is not for architectures that are recurrent over positions: remove it",fieldPath=".layers"
+// +kubebuilder:validation:XValidation:rule="!has(self.mixing) || !has(self.architecture) || !(self.architecture in ['ElmanRNN', 'ClockworkRNN', 'HierarchicalRNN', 'MultiscaleRNN'])",message="model.mixing is not for architectures that are recurrent over positions: remove it",fieldPath=".mixing"
 // +kubebuilder:validation:XValidation:rule="!has(self.hLayers) || !has(self.architecture) || self.architecture == 'HRM'",message="model.hLayers is only for architecture HRM: use layers",fieldPath=".hLayers"
 // +kubebuilder:validation:XValidation:rule="!has(self.lLayers) || (!has(self.architecture) || self.architecture == 'HRM') && (!has(self.levels) || self.levels == 2)",message="model.lLayers is only for architecture HRM with two levels: remove it",fieldPath=".lLayers"
 // +kubebuilder:validation:XValidation:rule="!has(self.hCycles) || !has(self.architecture) || self.architecture in ['HRM', 'TRM']",message="model.hCycles is only for architectures HRM and TRM: remove it",fieldPath=".hCycles"
 // +kubebuilder:validation:XValidation:rule="!has(self.lCycles) || (!has(self.architecture) || self.architecture in ['HRM', 'TRM']) && (!has(self.levels) || self.levels == 2)",message="model.lCycles is only for architectures HRM and TRM with two levels: remove it",fieldPath=".lCycles"
-// +kubebuilder:validation:XValidation:rule="!has(self.levels) || !has(self.architecture) || self.architecture == 'HRM'",message="model.levels is only for architecture HRM: remove it",fieldPath=".levels"
+// +kubebuilder:validation:XValidation:rule="!has(self.levels) || !has(self.architecture) || self.architecture in ['HRM', 'ClockworkRNN', 'HierarchicalRNN', 'MultiscaleRNN']",message="model.levels is only for architectures HRM, ClockworkRNN, HierarchicalRNN and MultiscaleRNN: remove it",fieldPath=".levels"
+// +kubebuilder:validation:XValidation:rule="!has(self.levels) || has(self.architecture) && self.architecture != 'HRM' || self.levels <= 2",message="model.levels of architecture HRM are 1 or 2: change it",fieldPath=".levels"
+// +kubebuilder:validation:XValidation:rule="!has(self.levels) || !has(self.architecture) || self.architecture == 'HRM' || self.levels >= 2",message="model.levels must be at least 2: a single level is architecture ElmanRNN",fieldPath=".levels"
+// +kubebuilder:validation:XValidation:rule="!has(self.hiddenSize) || !has(self.architecture) || self.architecture == 'HRM' || self.hiddenSize % (has(self.levels) ? self.levels : self.architecture == 'MultiscaleRNN' ? 2 : self.architecture in ['ClockworkRNN', 'HierarchicalRNN'] ? 4 : 1) == 0",message="model.levels (by default 4, of a MultiscaleRNN 2) must divide model.hiddenSize: change one of them",fieldPath=".levels"
+// +kubebuilder:validation:XValidation:rule="!has(self.period) || has(self.architecture) && self.architecture in ['ClockworkRNN', 'HierarchicalRNN']",message="model.period is only for architectures ClockworkRNN and HierarchicalRNN: remove it",fieldPath=".period"
 // +kubebuilder:validation:XValidation:rule="!has(self.sharing) || has(self.architecture) && self.architecture == 'UniversalTransformer'",message="model.sharing is only for architecture UniversalTransformer: remove it",fieldPath=".sharing"
 // +kubebuilder:validation:XValidation:rule="!has(self.gradient) || !has(self.architecture) || self.architecture in ['HRM', 'TRM']",message="model.gradient is only for architectures HRM and TRM, others have the whole one: remove it",fieldPath=".gradient"
 // +kubebuilder:validation:XValidation:rule="has(self.gradientSteps) == (has(self.gradient) && self.gradient == 'Steps')",message="model.gradientSteps and gradient Steps need each other: set both or neither",fieldPath=".gradientSteps"
@@ -168,11 +182,18 @@ type ModelSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=64
 	LCycles int32 `json:"lCycles,omitempty"`
-	// levels of HRM: 2 by default. With 1 there is no low-level module, and the high-level one sees the input itself.
+	// levels of HRM: 2 by default. With 1 there is no low-level module, and the high-level one sees the input itself. Of a
+	// ClockworkRNN (default 4), a HierarchicalRNN (default 4) or a MultiscaleRNN (default 2) into how many groups of columns the
+	// state is divided; it divides hiddenSize.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=2
+	// +kubebuilder:validation:Maximum=16
 	Levels int32 `json:"levels,omitempty"`
+	// period of a ClockworkRNN or a HierarchicalRNN (default 2): level i, counted from 0, is updated every period^i positions.
+	// +optional
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=64
+	Period int32 `json:"period,omitempty"`
 	// gradient is how far back in a segment of HRM (default OneStep) or TRM (default LastCycle) the gradient goes.
 	// +optional
 	Gradient GradientReach `json:"gradient,omitempty"`

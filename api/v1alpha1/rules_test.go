@@ -103,7 +103,18 @@ var contradictions = []struct {
 	{"model.architecture=Transformer;model.lLayers=2", "model.lLayers is only for architecture HRM"},
 	{"model.levels=1;model.lLayers=2", "model.lLayers is only for architecture HRM with two levels"},
 	{"model.levels=3", "spec.model.levels"},
-	{"model.architecture=TRM;model.levels=1", "model.levels is only for architecture HRM"},
+	{"model.architecture=TRM;model.levels=1", "model.levels is only for architectures HRM, ClockworkRNN"},
+	{"model.architecture=ElmanRNN;model.levels=2", "model.levels is only for architectures HRM, ClockworkRNN"},
+	{"model.architecture=HRM;model.levels=4", "model.levels of architecture HRM are 1 or 2"},
+	{"model.architecture=MultiscaleRNN;model.levels=1", "model.levels must be at least 2"},
+	{"model.architecture=ClockworkRNN;model.levels=17", "spec.model.levels"},
+	{"model.architecture=ClockworkRNN;model.levels=3", "must divide model.hiddenSize"},
+	{"model.architecture=HierarchicalRNN;model.hiddenSize=18;model.numHeads=1", "must divide model.hiddenSize"},
+	{"model.architecture=MultiscaleRNN;model.period=2", "model.period is only for architectures ClockworkRNN and HierarchicalRNN"},
+	{"model.period=2", "model.period is only for architectures ClockworkRNN and HierarchicalRNN"},
+	{"model.architecture=ClockworkRNN;model.period=1", "spec.model.period"},
+	{"model.architecture=ElmanRNN;model.layers=2", "model.layers is not for architectures that are recurrent over positions"},
+	{"model.architecture=ClockworkRNN;model.mixing=MLP", "model.mixing is not for architectures that are recurrent over positions"},
 	{"model.architecture=Transformer;model.hCycles=2", "model.hCycles is only for architectures HRM and TRM"},
 	{"model.architecture=UniversalTransformer;model.lCycles=2", "model.lCycles is only for architectures HRM and TRM"},
 	{"model.levels=1;model.lCycles=2", "model.lCycles is only for"},
@@ -263,7 +274,7 @@ func refusesChanges(t *testing.T, c client.Client) {
 // sameDefaults holds the schema's defaults and those of a job that is read from a file together. What depends on the
 // architecture the schema leaves open, and the pods fill in.
 func sameDefaults(t *testing.T, c client.Client) {
-	for _, architecture := range []string{"HRM", "TRM", "Transformer", "UniversalTransformer"} {
+	for _, architecture := range []string{"HRM", "TRM", "Transformer", "UniversalTransformer", "ElmanRNN", "ClockworkRNN", "HierarchicalRNN", "MultiscaleRNN"} {
 		u := job(t, "model.architecture="+architecture, "analysis={}")
 		raw, err := json.Marshal(u.Object)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/hrm-operator/hrm-operator/api/v1alpha1"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint"
 	"github.com/hrm-operator/hrm-operator/trainer/checkpoint/official"
+	"github.com/hrm-operator/hrm-operator/trainer/model"
 )
 
 // convertFlags are the choices of 'hrm checkpoint convert'.
@@ -115,6 +116,14 @@ func contents(tensors map[string]checkpoint.Tensor) string {
 	}
 	slices.Sort(parts)
 	return fmt.Sprintf("%d tensors (%s) of %d numbers", len(tensors), strings.Join(parts, ", "), numbers)
+}
+
+// convertible refuses what no PyTorch file is of.
+func convertible(m *v1alpha1.ModelSpec) error {
+	if model.Shows(m.Architecture) {
+		return nil
+	}
+	return usageError{fmt.Errorf("architecture %s is not converted: the official code has none, and its tensors do not show it; keep the checkpoint as it is", m.Architecture)}
 }
 
 // option is a field of a model's spec, and whether it is set.

@@ -95,7 +95,7 @@ func knownModel(source string, f convertFlags) (*v1alpha1.HRMTrainingJob, string
 			return nil, "", err
 		}
 	}
-	return job, path, nil
+	return job, path, convertible(&job.Spec.Model)
 }
 
 // readTorch reads a model out of a PyTorch file, and says what the file held.

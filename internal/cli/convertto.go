@@ -26,6 +26,9 @@ func (a *app) toTorch(ctx context.Context, source string, f convertFlags) error 
 		return fmt.Errorf("%s does not say which job it is of: %w", ref, err)
 	}
 	job.Default()
+	if err := convertible(&job.Spec.Model); err != nil {
+		return fmt.Errorf("%s: %w", ref, err)
+	}
 	tensors, rounded, err := official.Export(state.Model, job.Spec.Training.Precision, f.compiled)
 	if err != nil {
 		return fmt.Errorf("%s: %w", ref, err)

@@ -23,6 +23,10 @@ var architectures = map[string]string{
 	"TRM with an MLP":       "architecture: TRM, layers: 1, hCycles: 1, lCycles: 2, mixing: MLP, positionEncoding: None, puzzleEmbeddingPositions: 2",
 	"Transformer":           "architecture: Transformer, layers: 2",
 	"Universal Transformer": "architecture: UniversalTransformer, layers: 2, sharing: Attention",
+	"Elman RNN":             "architecture: ElmanRNN",
+	"Clockwork RNN":         "architecture: ClockworkRNN, levels: 2, period: 3, combination: Gated",
+	"Hierarchical RNN":      "architecture: HierarchicalRNN",
+	"Multiscale RNN":        "architecture: MultiscaleRNN, levels: 4",
 	"HRM of one level":      "levels: 1, hLayers: 1, hCycles: 3, gradient: Full",
 	"HRM with gates":        "hLayers: 1, lLayers: 1, hCycles: 2, lCycles: 1, combination: Gated, gradient: Steps, gradientSteps: 3",
 }

@@ -19,7 +19,7 @@ const maxExpansion = 16
 
 // Infer derives a model's sizes from the shapes of its tensors, which have the names of [Parameter]. What no tensor shows
 // (heads, cycles, loss, ACT, how often a shared layer is passed) stays as spec has it; where spec says something else than the tensors, that is an error, and
-// so is a tensor that is missing, or that such a model does not have. An HRM with one level has the tensors of a Transformer,
+// so is a tensor that is missing, or that such a model does not have. Of a model without layers spec has to say the architecture. An HRM with one level has the tensors of a Transformer,
 // and is taken for one unless spec says otherwise. The length of the examples shows only in learned positions, and where an MLP
 // mixes positions: with others Shape.SeqLen is 0.
 func Infer(tensors map[string][]int, spec v1alpha1.ModelSpec) (v1alpha1.ModelSpec, Shape, error) {
@@ -30,6 +30,9 @@ func Infer(tensors map[string][]int, spec v1alpha1.ModelSpec) (v1alpha1.ModelSpe
 	}
 	return i.spec, shape, i.err
 }
+
+// Shows says whether the tensors of an architecture show that they are its.
+func Shows(a v1alpha1.Architecture) bool { return architectures[a].module == "" }
 
 // inference is a spec in the making. The first error stays.
 type inference struct {
@@ -83,13 +86,16 @@ func (i *inference) sizes() Shape {
 	if i.err != nil {
 		return Shape{}
 	}
-	module := i.modules()
 	settle(i, &s.HiddenSize, "hiddenSize", int32(hidden))
-	rows, _ := i.matrix(layerOf(module, 0) + "mlp.gate_up_proj.weight")
-	if i.err != nil {
-		return Shape{}
+	module := architectures[s.Architecture].module
+	if module == "" {
+		module = i.modules()
+		rows, _ := i.matrix(layerOf(module, 0) + "mlp.gate_up_proj.weight")
+		if i.err != nil {
+			return Shape{}
+		}
+		settle(i, &s.Expansion, "expansion", i.expansion(hidden, rows, layerOf(module, 0)))
 	}
-	settle(i, &s.Expansion, "expansion", i.expansion(hidden, rows, layerOf(module, 0)))
 	if i.has(module + "gate.state.weight") {
 		settleOption(i, &s.Combination, "combination", v1alpha1.CombinationAdd, v1alpha1.CombinationGated)
 	}
@@ -157,6 +163,8 @@ func (i *inference) modules() string {
 		settle(i, &s.Architecture, "architecture", v1alpha1.ArchitectureTRM)
 		settle(i, &s.Layers, "layers", low)
 		return lowLevel
+	case slices.ContainsFunc(slices.Collect(maps.Keys(i.tensors)), func(name string) bool { return strings.HasPrefix(name, recurrentModule) }):
+		i.fail("tensors %s… are those of a network that is recurrent over positions, but do not show of which: its job has to say model.architecture", recurrentModule)
 	default:
 		i.fail("there is neither an H_level.layers.0 nor an L_level.layers.0: these are weights of another architecture")
 	}

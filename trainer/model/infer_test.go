@@ -56,6 +56,36 @@ func TestInfer_findsTheSizesInTheTensors(t *testing.T) {
 	}
 }
 
+// A network without layers is taken for what its job says, and for nothing if nobody says it.
+func TestInfer_needsToKnowWhatIsRecurrent(t *testing.T) {
+	for _, v := range recurrent {
+		t.Run(v.name, func(t *testing.T) {
+			spec := tiny(v.change)
+			shapes := shapesOf(spec, tinyShape)
+			known := spec
+			known.HiddenSize = 0
+			got, shape, err := Infer(shapes, known)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(spec, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if shape.VocabSize != tinyShape.VocabSize || shape.NumPuzzleIdentifiers != tinyShape.NumPuzzleIdentifiers {
+				t.Errorf("got %+v", shape)
+			}
+			if _, _, err := Infer(shapes, v1alpha1.ModelSpec{}); err == nil || !strings.Contains(err.Error(), "model.architecture") {
+				t.Errorf("without an architecture: got %v", err)
+			}
+			delete(shapes, recurrentModule+"input.weight")
+			delete(shapes, groupModule(0)+"state.weight")
+			if _, _, err := Infer(shapes, known); err == nil || !strings.Contains(err.Error(), "missing") {
+				t.Errorf("of tensors that lack one: got %v", err)
+			}
+		})
+	}
+}
+
 func TestInfer_takesThePublishedExpansionWhereItFits(t *testing.T) {
 	for _, c := range []struct{ hidden, expansion, known, want int32 }{
 		{512, 4, 0, 4}, {512, 2, 0, 2}, {64, 1, 0, 4}, {64, 1, 2, 2},

@@ -33,6 +33,8 @@ type architecture struct {
 	// segment updates the states z by the embedded input e. Where read is there, it is shown every moment at which an answer can
 	// be read off.
 	segment func(n *network, z []*gorgonia.Node, e *gorgonia.Node, read func(reading)) []*gorgonia.Node
+	// module is the only one, if it has no layers by which its tensors show what they are of.
+	module string
 }
 
 var architectures = map[v1alpha1.Architecture]architecture{
@@ -40,6 +42,10 @@ var architectures = map[v1alpha1.Architecture]architecture{
 	v1alpha1.ArchitectureTRM:                  {states: twoStates, modules: trmModules, segment: trmSegment},
 	v1alpha1.ArchitectureTransformer:          {states: oneState, modules: transformerModules, segment: transformerSegment},
 	v1alpha1.ArchitectureUniversalTransformer: {states: oneState, modules: universalModules, segment: universalSegment},
+	v1alpha1.ArchitectureElmanRNN:             {states: oneState, modules: elmanModules, segment: elmanSegment, module: recurrentModule},
+	v1alpha1.ArchitectureClockworkRNN:         {states: oneState, modules: clockworkModules, segment: clockworkSegment, module: recurrentModule},
+	v1alpha1.ArchitectureHierarchicalRNN:      {states: oneState, modules: hierarchicalModules, segment: hierarchicalSegment, module: recurrentModule},
+	v1alpha1.ArchitectureMultiscaleRNN:        {states: twoStates, modules: multiscaleModules, segment: multiscaleSegment, module: recurrentModule},
 }
 
 // reading is a moment of a segment, whose cycle and step count from 1.

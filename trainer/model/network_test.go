@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +78,39 @@ var variants = []struct {
 	{"UniversalTransformer that shares feed-forward parts", func(s *v1alpha1.ModelSpec) { universal(s); s.Sharing = v1alpha1.SharingFeedForward }},
 }
 
+// recurrent are variants whose tensors do not show what they are of.
+var recurrent = []struct {
+	name   string
+	change func(*v1alpha1.ModelSpec)
+}{
+	{"ElmanRNN", elman},
+	{"ElmanRNN with gates that learns of going on", func(s *v1alpha1.ModelSpec) {
+		elman(s)
+		s.Combination, s.ACT.Halting = v1alpha1.CombinationGated, v1alpha1.HaltingQLearning
+	}},
+	{"ClockworkRNN", func(s *v1alpha1.ModelSpec) {
+		elman(s)
+		s.Architecture, s.Levels, s.Period = v1alpha1.ArchitectureClockworkRNN, 4, 2
+	}},
+	{"HierarchicalRNN", func(s *v1alpha1.ModelSpec) {
+		elman(s)
+		s.Architecture, s.Levels, s.Period = v1alpha1.ArchitectureHierarchicalRNN, 2, 3
+	}},
+	{"MultiscaleRNN of two levels", func(s *v1alpha1.ModelSpec) {
+		elman(s)
+		s.Architecture, s.Levels = v1alpha1.ArchitectureMultiscaleRNN, 2
+	}},
+	{"MultiscaleRNN of four levels, learned positions", func(s *v1alpha1.ModelSpec) {
+		elman(s)
+		s.Architecture, s.Levels, s.PositionEncoding = v1alpha1.ArchitectureMultiscaleRNN, 4, v1alpha1.PositionEncodingLearned
+	}},
+}
+
+func elman(s *v1alpha1.ModelSpec) {
+	s.Architecture, s.HLayers, s.LLayers, s.HCycles, s.LCycles = v1alpha1.ArchitectureElmanRNN, 0, 0, 0, 0
+	s.ACT.Halting = v1alpha1.HaltingQHalt
+}
+
 func trm(s *v1alpha1.ModelSpec) {
 	s.Architecture, s.Layers, s.HLayers, s.LLayers, s.PuzzleEmbeddingPositions = v1alpha1.ArchitectureTRM, 2, 0, 0, 2
 	s.ACT.Halting = v1alpha1.HaltingQHalt
@@ -95,7 +129,7 @@ func universal(s *v1alpha1.ModelSpec) {
 // The program that is run must compute what Gorgonia's own executor computes on the same graph.
 func TestProgramEqualsTheTapeMachine(t *testing.T) {
 	const rows = 3
-	for _, v := range variants {
+	for _, v := range slices.Concat(variants, recurrent) {
 		t.Run(v.name, func(t *testing.T) {
 			m, err := Build(tiny(v.change), tinyShape, v1alpha1.PrecisionFloat32, rows)
 			if err != nil {
@@ -234,7 +268,7 @@ func all(t *testing.T, a device.Array) []float32 {
 
 // Two temporaries that live at the same time must not share memory, and every temporary is written before it is read.
 func TestProgramsPlanTheirMemory(t *testing.T) {
-	for _, v := range variants {
+	for _, v := range slices.Concat(variants, recurrent) {
 		m, err := Build(tiny(v.change), tinyShape, v1alpha1.PrecisionBFloat16, 2)
 		if err != nil {
 			t.Fatal(err)
