@@ -12,7 +12,7 @@ import (
 
 func clockworkModules(m *Model) []Parameter {
 	d, width := int(m.Spec.HiddenSize), m.levelWidth()
-	out := []Parameter{linear(recurrentModule+"input.weight", d, d)}
+	out := []Parameter{inputWeights(recurrentModule+"input.weight", d, d)}
 	for i := range int(m.Spec.Levels) {
 		out = append(out, linear(groupModule(i)+"state.weight", width, d-i*width))
 	}

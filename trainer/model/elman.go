@@ -10,7 +10,7 @@ import (
 
 func elmanModules(m *Model) []Parameter {
 	d := int(m.Spec.HiddenSize)
-	return append([]Parameter{linear(recurrentModule+"input.weight", d, d), linear(recurrentModule+"state.weight", d, d)},
+	return append([]Parameter{inputWeights(recurrentModule+"input.weight", d, d), linear(recurrentModule+"state.weight", d, d)},
 		gateParameters(m, recurrentModule)...)
 }
 

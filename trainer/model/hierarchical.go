@@ -15,11 +15,11 @@ func hierarchicalModules(m *Model) []Parameter {
 	d, width, levels := int(m.Spec.HiddenSize), m.levelWidth(), int(m.Spec.Levels)
 	var out []Parameter
 	for i := range levels {
-		from := width
+		below := linear(groupModule(i)+"below.weight", width, width)
 		if i == 0 {
-			from = d
+			below = inputWeights(below.Name, width, d)
 		}
-		out = append(out, linear(groupModule(i)+"below.weight", width, from), linear(groupModule(i)+"state.weight", width, width))
+		out = append(out, below, linear(groupModule(i)+"state.weight", width, width))
 		if i < levels-1 {
 			out = append(out, linear(groupModule(i)+"above.weight", width, width))
 		}

@@ -31,10 +31,11 @@ func multiscaleModules(m *Model) []Parameter {
 	d, width, levels := int(m.Spec.HiddenSize), m.levelWidth(), int(m.Spec.Levels)
 	out := []Parameter{linear(recurrentModule+"output.gate.weight", levels, d)}
 	for l := range levels {
-		rows, from := gates*width+boundary, width
+		rows := gates*width + boundary
 		if l == levels-1 {
 			rows = gates * width
 		}
+		from := width
 		if l == 0 {
 			from = d
 		}

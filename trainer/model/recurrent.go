@@ -20,6 +20,17 @@ const recurrentModule = "recurrent."
 // groupModule is where the weights of a group or level of columns are.
 func groupModule(i int) string { return fmt.Sprintf("%slevels.%d.", recurrentModule, i) }
 
+// inputGain makes the product of the input small beside that of the state at first, in networks of tanh alone: where tanh is nearly
+// linear, the gradient comes through more positions.
+const inputGain = 0.2
+
+// inputWeights are those of such a product.
+func inputWeights(name string, out, in int) Parameter {
+	p := linear(name, out, in)
+	p.Std *= inputGain
+	return p
+}
+
 // levelWidth is how many columns each of the levels has.
 func (m *Model) levelWidth() int { return int(m.Spec.HiddenSize / m.Spec.Levels) }
 

@@ -117,16 +117,17 @@ func checkValue(v *device.Value, arena int) error {
 // weighs says whether an opcode multiplies by a parameter, in packed form.
 func weighs(o device.Opcode) bool { return o == device.OpLinear || o == device.OpLinearGradInput }
 
-// productRows is the largest number of rows of a product, per row of the batch.
+// productRows is how many rows a product has on average, per row of the batch.
 func productRows(p *device.Program) int {
-	most := 0
+	rows, products := 0, 0
 	for i := range p.Instructions {
 		if ins := &p.Instructions[i]; ins.Op.IsProduct() {
 			a := &p.Values[ins.In[0]]
-			most = max(most, a.Elements()/a.Last())
+			rows += a.Elements() / a.Last()
+			products++
 		}
 	}
-	return most
+	return rows / max(products, 1)
 }
 
 func check(p *device.Program) error {
