@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sort"
@@ -242,23 +243,35 @@ func (c *compiler) lives() []interval {
 // plan places the temporaries in the arena and returns its bytes per row: each goes to the lowest gap between those
 // that live at the same time.
 func (c *compiler) plan() int {
-	// alive are in order of their places.
+	// alive are in order of their places, ended are by the step that is their last.
 	var alive []interval
-	size := 0
+	ended := map[int][]interval{}
+	size, step := 0, 0
 	for _, life := range c.lives() {
-		alive = slices.DeleteFunc(alive, func(other interval) bool { return other.to < life.from })
-		at, behind := 0, len(alive)
-		for i, other := range alive {
+		for ; step < life.from; step++ {
+			for _, other := range ended[step] {
+				i := c.placed(alive, c.values[other.value].Offset)
+				alive = slices.Delete(alive, i, i+1)
+			}
+		}
+		at := 0
+		for _, other := range alive {
 			begin := c.values[other.value].Offset
 			if at+life.bytes <= begin {
-				behind = i
 				break
 			}
 			at = max(at, begin+other.bytes)
 		}
 		c.values[life.value].Offset = at
 		size = max(size, at+life.bytes)
-		alive = slices.Insert(alive, behind, life)
+		alive = slices.Insert(alive, c.placed(alive, at), life)
+		ended[life.to] = append(ended[life.to], life)
 	}
 	return size
+}
+
+// placed returns the index of the first of the living that begins at an offset or behind it.
+func (c *compiler) placed(alive []interval, offset int) int {
+	i, _ := slices.BinarySearchFunc(alive, offset, func(life interval, offset int) int { return cmp.Compare(c.values[life.value].Offset, offset) })
+	return i
 }

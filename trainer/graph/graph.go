@@ -45,6 +45,8 @@ type Graph struct {
 	leaves map[*gorgonia.Node]leaf
 	// terms are those whose sum a node's derivative is, in the order in which they were made.
 	terms map[*gorgonia.Node]gorgonia.Nodes
+	// known is how many nodes Gorgonia finds without a search.
+	known int
 	err   error
 }
 
@@ -100,6 +102,7 @@ func (g *Graph) apply(o *op, shape tensor.Shape, inputs ...*gorgonia.Node) *gorg
 	}
 	// The caller may go on to change a slice that it has passed.
 	inputs = slices.Clone(inputs)
+	g.index()
 	o.graph, o.inputs, o.shape, o.id = g, inputs, shape, nextID.Add(1)
 	n, err := gorgonia.ApplyOp(o, inputs...)
 	if err != nil {
