@@ -83,6 +83,8 @@ func TestTrain_analyzesEveryArchitecture(t *testing.T) {
 		"HRM of one level":     {"levels: 1, hLayers: 1, hCycles: 2", false},
 		"Transformer":          {"architecture: Transformer, layers: 2", false},
 		"UniversalTransformer": {"architecture: UniversalTransformer, layers: 2", false},
+		"ClockworkRNN":         {"architecture: ClockworkRNN", false},
+		"MultiscaleRNN":        {"architecture: MultiscaleRNN", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := t.TempDir()

@@ -68,6 +68,10 @@ func TestBench_measuresEveryArchitecture(t *testing.T) {
 		"HRM of one level":       {[]string{"--set", "model.levels=1", "--layers", "2"}, "HRM"},
 		"Transformer":            {[]string{"--set", "model.architecture=Transformer", "--layers", "2"}, "Transformer"},
 		"UniversalTransformer":   {[]string{"--set", "model.architecture=UniversalTransformer", "--set", "model.layers=2"}, "UniversalTransformer"},
+		"ElmanRNN":               {[]string{"--set", "model.architecture=ElmanRNN"}, "ElmanRNN"},
+		"ClockworkRNN":           {[]string{"--set", "model.architecture=ClockworkRNN", "--set", "model.period=3"}, "ClockworkRNN"},
+		"HierarchicalRNN":        {[]string{"--set", "model.architecture=HierarchicalRNN", "--set", "model.levels=2"}, "HierarchicalRNN"},
+		"MultiscaleRNN":          {[]string{"--set", "model.architecture=MultiscaleRNN"}, "MultiscaleRNN"},
 	} {
 		for _, work := range []string{"training", "evaluation"} {
 			t.Run(name+", "+work, func(t *testing.T) {

@@ -152,6 +152,7 @@ func TestConvert_refusesWhatCannotBe(t *testing.T) {
 		"no such configuration":         {[]string{at("model.pt"), "--out", at("new"), "--config", at("nowhere")}, exitUsage, "--config"},
 		"names for the other direction": {[]string{at("model.pt"), "--out", at("new"), "--compiled"}, exitUsage, "is a PyTorch file"},
 		"options for the other one":     {[]string{at("ours"), "--out", at("new"), "--set", "model.numHeads=2"}, exitUsage, "is a checkpoint"},
+		"an architecture of ours alone": {[]string{at("model.pt"), "--out", at("new"), "--set", "model.architecture=ElmanRNN"}, exitUsage, "ElmanRNN is not converted"},
 		"a step of a single checkpoint": {[]string{at("ours"), "--out", at("new"), "--step", "3"}, exitUsage, "is one checkpoint"},
 	} {
 		t.Run(name, func(t *testing.T) {

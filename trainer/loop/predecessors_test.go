@@ -87,7 +87,7 @@ spec:
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = errors.Join(n.Close(), d.Close()) })
-	h, err := hyperparameters(spec, int64(steps))
+	h, err := HyperparametersOf(spec, int64(steps))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,15 +158,16 @@ func recall(tokens, first int) sequenceTask {
 func words(tokens, shortest, longest int) sequenceTask {
 	const space = letters
 	return sequenceTask{tokens, letters + 1, func(random *rand.Rand, inputs, labels []int32) {
-		before, first := dataset.IgnoreLabel, dataset.IgnoreLabel
+		first := int32(dataset.IgnoreLabel)
 		for i := 0; i < tokens; i++ {
 			length := shortest + random.IntN(longest-shortest+1)
 			for k := range min(length, tokens-i) {
 				inputs[i+k] = random.Int32N(letters)
 			}
-			before, first = first, int(inputs[i])
+			before := first
+			first = inputs[i]
 			if i += length; i < tokens {
-				inputs[i], labels[i] = space, int32(before)
+				inputs[i], labels[i] = space, before
 			}
 		}
 	}}

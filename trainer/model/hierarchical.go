@@ -37,12 +37,13 @@ func hierarchicalSegment(n *network, z []*gorgonia.Node, e *gorgonia.Node, read 
 		h[i] = n.columns(before, i)
 	}
 	for t := range n.model.Positions() {
+		below := n.position(wx, t)
 		for i, period := range periods {
 			if (t+1)%period == 0 {
-				terms := []*gorgonia.Node{n.position(wx, t), n.weighted(h[i], groupModule(i)+"state.weight")}
 				if i > 0 {
-					terms[0] = n.weighted(h[i-1], groupModule(i)+"below.weight")
+					below = n.weighted(h[i-1], groupModule(i)+"below.weight")
 				}
+				terms := []*gorgonia.Node{below, n.weighted(h[i], groupModule(i)+"state.weight")}
 				if i < len(periods)-1 {
 					terms = append(terms, n.weighted(h[i+1], groupModule(i)+"above.weight"))
 				}

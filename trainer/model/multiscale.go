@@ -61,18 +61,20 @@ func multiscaleSegment(n *network, z []*gorgonia.Node, e *gorgonia.Node, read fu
 		now[l] = cell{c: c, h: n.tanh(c)}
 	}
 	for t := range n.model.Positions() {
+		input := n.position(wx, t)
 		for l := range now {
-			now[l] = n.multiscaleCell(l, now, n.position(wx, t))
+			now[l] = n.multiscaleCell(l, now, input)
 			cs[l], hs[l] = append(cs[l], now[l].c), append(hs[l], now[l].h)
 		}
 	}
 	return n.readOnce([]*gorgonia.Node{n.gatedLevels(hs), n.joinLevels(cs)}, read)
 }
 
-// multiscaleCell returns level l at a position: those below are at that position already, this and those above at the one before.
-func (n *network) multiscaleCell(l int, at []cell, wx *gorgonia.Node) cell {
+// multiscaleCell returns level l at a position: those below are at that position already, this and those above at the one before. input is the product of
+// what the lowest level reads.
+func (n *network) multiscaleCell(l int, at []cell, input *gorgonia.Node) cell {
 	width, last := n.model.levelWidth(), at[l]
-	terms := []*gorgonia.Node{wx, n.weighted(last.h, groupModule(l)+"state.weight")}
+	terms := []*gorgonia.Node{input, n.weighted(last.h, groupModule(l)+"state.weight")}
 	if l > 0 {
 		terms[0] = n.weighted(n.Multiply(at[l-1].h, at[l-1].boundary), groupModule(l)+"below.weight")
 	}

@@ -55,7 +55,7 @@ func (n *network) beforeFirst(z *gorgonia.Node) *gorgonia.Node {
 	return n.position(z, n.model.Positions()-1)
 }
 
-// columns are the columns of x [B,T,…] that belong to a level, or as many behind as many times that many others.
+// columns are as many columns of x [B,T,…] as a level has, behind i times as many.
 func (n *network) columns(x *gorgonia.Node, i int) *gorgonia.Node {
 	width := n.model.levelWidth()
 	return n.Slice(x, graph.Columns, i*width, width)
