@@ -127,6 +127,8 @@ func (s *sized) reads(k int) int {
 	case op == OpAttention:
 		// Keys and values of all positions, q of those that ask.
 		return all/3*2 + out.Count(s.rows)
+	case (op == OpRecall || op == OpRecallGradPast) && k == 0:
+		return s.rows * s.ins.Attr.Count * s.in(k).Last()
 	case op == OpAddRMSNorm, op == OpDropPrefix, op == OpSlice:
 		return out.Count(s.rows)
 	case op == OpQHead && k == 0, op == OpQHeadGradWeight && k == 1:
@@ -138,11 +140,13 @@ func (s *sized) reads(k int) int {
 // writes returns how many elements of the result are written, and read if they are added to.
 func (s *sized) writes() int {
 	n := s.out().Count(s.rows)
-	if s.ins.Op == OpQHeadGradInput && s.ins.Attr.Accumulate {
-		n = s.rows * s.out().Last()
-	}
-	if s.ins.Op == OpSliceGrad && s.ins.Attr.Accumulate {
+	switch op, add := s.ins.Op, s.ins.Attr.Accumulate; {
+	case op == OpAppend, op == OpSliceGrad && add:
 		n = s.in(0).Count(s.rows)
+	case op == OpQHeadGradInput && add:
+		n = s.rows * s.out().Last()
+	case op == OpRecallGradPast && add:
+		n = s.rows * s.ins.Attr.Count * s.out().Last()
 	}
 	if s.ins.Attr.Accumulate || s.out().Role == Gradient {
 		return 2 * n

@@ -59,6 +59,11 @@ func TestInstruction_cost(t *testing.T) {
 		{name: "a slice's gradient adds to the slice", op: OpSliceGrad, attr: Attributes{Accumulate: true}, in: []Value{act(1, d8)}, out: act(t6, d8),
 			shape: "6×8", want: Cost{Bytes: 2 * rows * 3 * d8}},
 		{name: "a number for each position", op: OpMultiply, in: []Value{act(t6, d8), act(t6, 1)}, out: act(t6, d8), shape: "6×8", want: Cost{Bytes: 2 * rows * t6 * (2*d8 + 1)}},
+		{name: "appending writes one position", op: OpAppend, in: []Value{act(1, d8)}, out: act(t6, d8), shape: "6×8", want: Cost{Bytes: 2 * rows * 2 * d8}},
+		{name: "of the past only what is remembered is read", op: OpRecall, attr: Attributes{Count: 4}, in: []Value{act(t6, d8), act(1, d8)}, out: act(1, d8),
+			shape: "1×8", want: Cost{Bytes: 2 * rows * (4*d8 + 2*d8)}},
+		{name: "the gradient of the past adds to what is remembered", op: OpRecallGradPast, attr: Attributes{Count: 4, Accumulate: true},
+			in: []Value{act(t6, d8), act(1, d8), act(1, d8)}, out: act(t6, d8), shape: "6×8", want: Cost{Bytes: 2 * rows * (4*d8 + 2*d8 + 2*4*d8)}},
 		{name: "a scalar per row", op: OpLMLoss, in: []Value{act(s5, v4), whole(s5)}, out: number(), shape: "1", want: Cost{Bytes: 2*rows*s5*v4 + 4*rows*s5 + 4*rows}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

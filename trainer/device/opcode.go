@@ -16,6 +16,9 @@ var opcodeNames = map[Opcode]string{
 	OpTranspose: "Transpose", OpGate: "Gate", OpGateGradGate: "GateGradGate", OpGateGradInput: "GateGradInput",
 	OpSlice: "Slice", OpSliceGrad: "SliceGrad", OpJoin: "Join", OpActivate: "Activate", OpActivateGrad: "ActivateGrad",
 	OpMultiply: "Multiply", OpBlend: "Blend", OpBlendGradWeight: "BlendGradWeight",
+	OpTopK: "TopK", OpUnpredicted: "Unpredicted", OpNextTokens: "NextTokens",
+	OpSquaredError: "SquaredError", OpSquaredErrorGrad: "SquaredErrorGrad",
+	OpAppend: "Append", OpRecall: "Recall", OpRecallGradPast: "RecallGradPast",
 }
 
 // String returns the opcode's name.

@@ -154,11 +154,32 @@ const (
 	// OpBlendGradWeight: In dOut, x act [T,D], optional y. Out act [T,D] (x-y)·dOut, or [T,1] the sum of that over the columns: the
 	// gradient of Blend's w, and without y of Multiply's.
 	OpBlendGradWeight
+	// OpTopK: In scores act [T,1], optional among act [T,1]. Out act [T,1] = 1 at the Count positions of the largest scores, of those
+	// where among is not 0 if it is there, and 0 elsewhere; of equal scores the first wins.
+	OpTopK
+	// OpUnpredicted: In logits act [S,V], tokens I32 [S]. Out act [Prefix+S,1] = 1 where the argmax (first wins) of the logits at the
+	// token before is another one than the token, and where there is none before: at the prefix and at the first token. 0 elsewhere.
+	OpUnpredicted
+	// OpNextTokens: In tokens I32 [S], optional wanted act [Prefix+S,1]. Out I32 [S]: at each token the one after it, as a label: -100 at
+	// the last one, and where wanted is 0 at the position of the token after it.
+	OpNextTokens
+	// OpSquaredError: In x, y act of one shape. Out F32 []: the mean of (x-y)².
+	OpSquaredError
+	// OpSquaredErrorGrad: In x, y, dLoss F32 []. Out act 2·dLoss·(x-y)/elements: the gradient of x.
+	OpSquaredErrorGrad
+	// OpAppend: In state act [1,D]. Out act [T,D]: its position From becomes the state, the others stay what they are.
+	OpAppend
+	// OpRecall: In past act [T,D], query act [1,D]. Out act [1,D] = Scale·Σ_{i<Count} Decay^(Count-1-i)·past[i]·(past[i]·query).
+	// The gradient of the query is the same of dOut.
+	OpRecall
+	// OpRecallGradPast: In past act [T,D], query, dOut act [1,D]. Out act [T,D], added to Out if Accumulate: at the positions i < Count
+	// Scale·Decay^(Count-1-i)·((past[i]·query)·dOut + (past[i]·dOut)·query), 0 at the others.
+	OpRecallGradPast
 )
 
 // Accumulates says whether an opcode can add to its Out.
 func (o Opcode) Accumulates() bool {
-	return o == OpLinearGradInput || o == OpQHeadGradInput || o == OpSliceGrad
+	return o == OpLinearGradInput || o == OpQHeadGradInput || o == OpSliceGrad || o == OpRecallGradPast
 }
 
 // NoValue stands for an operand that an instruction does without.
@@ -199,6 +220,10 @@ type Attributes struct {
 	Complement bool
 	// Axis counts from 0, rows not being one; From is an index along it.
 	Axis, From int
+	// Count is how many positions are meant.
+	Count int
+	// Decay is by how much less a position counts than the one after it.
+	Decay float64
 	// Accumulate adds to Out in place of overwriting it.
 	Accumulate bool
 }

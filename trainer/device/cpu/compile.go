@@ -73,6 +73,14 @@ var operandsOf = map[device.Opcode]operands{
 	device.OpMultiply:           {min: 2, max: 2},
 	device.OpBlend:              {min: 3, max: 3},
 	device.OpBlendGradWeight:    {min: 2, max: 3, optional: 1 << 2},
+	device.OpTopK:               {min: 1, max: 2, optional: 1 << 1},
+	device.OpUnpredicted:        {min: 2, max: 2},
+	device.OpNextTokens:         {min: 1, max: 2, optional: 1 << 1},
+	device.OpSquaredError:       {min: 2, max: 2},
+	device.OpSquaredErrorGrad:   {min: 3, max: 3},
+	device.OpAppend:             {min: 1, max: 1},
+	device.OpRecall:             {min: 2, max: 2},
+	device.OpRecallGradPast:     {min: 3, max: 3},
 }
 
 func checkInstruction(ins *device.Instruction, values []device.Value) error {
@@ -215,12 +223,13 @@ func (x *executable) translateInstructions() {
 		c.prefix, c.heads, c.softmax, c.epsilon, c.scale = C.int(a.Prefix), C.int(a.Heads), C.int(a.Loss), C.float(a.Epsilon), C.float(x.scale(ins))
 		c.function, c.axis, c.from = C.int(a.Activation), C.int(a.Axis), C.int(a.From)
 		c.accumulate, c.complement = cBool(a.Accumulate), cBool(a.Complement)
+		c.count, c.decay = C.int(a.Count), C.float(a.Decay)
 		if weighs(ins.Op) {
 			c.weight = C.int(x.weightCount)
 			x.weightCount++
 		}
-		// Embeddings round two rows of up to prefix*D weights, q heads sum D floats.
-		x.scratchBytes = max(x.scratchBytes, 4*max(a.Prefix, 1)*x.program.Values[ins.Out].Last()+64)
+		// Embeddings round two rows of up to prefix*D weights, q heads sum D floats, a recall takes three times D.
+		x.scratchBytes = max(x.scratchBytes, 4*max(a.Prefix, 3)*x.program.Values[ins.Out].Last()+64)
 		if ins.Op == device.OpAttention || ins.Op == device.OpAttentionGrad {
 			x.translateAttention(ins, c, ropes)
 		}

@@ -76,14 +76,36 @@ const hrm_kernels *hrm_select(const char *name);
 // hrm_attention_scratch returns the bytes of scratch that both attention kernels need.
 long hrm_attention_scratch(const hrm_attention_shape *s);
 
-// The token and Q losses compute in double precision and have one version.
+// HRM_NO_LABEL is the label of tokens that do not count.
+#define HRM_NO_LABEL -100
+
+// The losses compute in double precision and have one version.
 int hrm_labels_fit(const hrm_token_shape *s, const int32_t *labels);
 float hrm_lm_loss(const hrm_token_shape *s, const void *logits, int bf, const int32_t *labels);
 void hrm_lm_loss_grad(const hrm_token_shape *s, const void *logits, int bf, const int32_t *labels, float dloss, void *out);
 void hrm_token_stats(const hrm_token_shape *s, const void *logits, int bf, const int32_t *labels, float *out);
+float hrm_squared_error(long n, const void *x, const void *y, int bf);
+void hrm_squared_error_grad(long n, const void *x, const void *y, float dloss, void *dx, int bf);
 float hrm_q_target(const float *q, int last);
 void hrm_q_loss(const float *q, const float *stats, const float *target, float *out);
 void hrm_q_loss_grad(const float *q, const float *stats, const float *dloss, const float *target, float *out);
+
+// What chooses positions has one version, too.
+void hrm_top_k(long positions, long count, const void *scores, const void *among, void *out, int bf);
+void hrm_unpredicted(const hrm_token_shape *s, int prefix, const void *logits, const int32_t *tokens, void *out, int bf);
+void hrm_next_tokens(long tokens, int prefix, const int32_t *token, const void *wanted, int bf, int32_t *out);
+
+// hrm_recall_shape: of T positions of width D the first count are remembered, the last of them with the weight rate, every one
+// before with decay times the weight of the one after it.
+typedef struct {
+	long positions, count, width;
+	float rate, decay;
+	int bf;
+} hrm_recall_shape;
+
+void hrm_recall(const hrm_kernels *k, const hrm_recall_shape *s, const void *past, const void *query, void *out, float *scratch);
+void hrm_recall_grad_past(const hrm_kernels *k, const hrm_recall_shape *s, const void *past, const void *query, const void *dout,
+	void *dpast, int add, float *scratch);
 
 // hrm_value mirrors device.Value. bytes is the size of one block, place the offset of a temporary, or of a shadow copy.
 typedef struct {
@@ -104,8 +126,8 @@ enum { HRM_BAD_TOKEN = 1, HRM_BAD_LABEL, HRM_PRODUCT_FAILED, HRM_REASONS };
 typedef struct {
 	const int *in;
 	int op, in_count, out, aux;
-	int prefix, heads, softmax, accumulate, weight, function, complement, axis, from;
-	float scale, epsilon;
+	int prefix, heads, softmax, accumulate, weight, function, complement, axis, from, count;
+	float scale, epsilon, decay;
 	const float *rope;
 } hrm_instruction;
 

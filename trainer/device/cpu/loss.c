@@ -1,28 +1,10 @@
 //go:build onednn && cgo && linux
 
-// Token and Q losses of one row, in double precision. s(x) of the stablemax is x+1 for x >= 0 and 1/(1-x) below.
+// Losses of one row, in double precision. s(x) of the stablemax is x+1 for x >= 0 and 1/(1-x) below.
 // logits [S, V], labels [S] with -100 for tokens that do not count.
 #include <math.h>
-#include <string.h>
 #include "kernels.h"
-
-static double logit(const void *logits, int bf, long i) {
-	if (!bf) return ((const float *)logits)[i];
-	uint32_t bits = (uint32_t)((const uint16_t *)logits)[i] << 16;
-	float x;
-	memcpy(&x, &bits, sizeof x);
-	return x;
-}
-
-static void put(void *out, int bf, long i, float x) {
-	if (!bf) {
-		((float *)out)[i] = x;
-		return;
-	}
-	uint32_t b;
-	memcpy(&b, &x, sizeof b);
-	((uint16_t *)out)[i] = x != x ? (b >> 16) | 0x40 : (b + 0x7fff + ((b >> 16) & 1)) >> 16;
-}
+#include "scalar.h"
 
 static double stable(double x) { return x < 0 ? 1 / (1 - x + 1e-30) : x + 1; }
 
@@ -31,7 +13,7 @@ static int valid(const hrm_token_shape *s, int32_t label) { return label >= 0 &&
 // hrm_labels_fit says whether every label is -100 or a token.
 int hrm_labels_fit(const hrm_token_shape *s, const int32_t *labels) {
 	for (int t = 0; t < s->tokens; t++)
-		if (labels[t] != -100 && !valid(s, labels[t])) return 0;
+		if (labels[t] != HRM_NO_LABEL && !valid(s, labels[t])) return 0;
 	return 1;
 }
 
@@ -42,10 +24,10 @@ static int labelled(const hrm_token_shape *s, const int32_t *labels) {
 }
 
 static double largest(const hrm_token_shape *s, const void *logits, int bf, long row) {
-	double top = logit(logits, bf, row);
+	double top = number(logits, bf, row);
 	for (int j = 1; j < s->vocabulary; j++) {
 		// Not fmax: gcc 12 fails to compile it here for arm64.
-		double x = logit(logits, bf, row + j);
+		double x = number(logits, bf, row + j);
 		if (x > top) top = x;
 	}
 	return top;
@@ -55,7 +37,7 @@ static double largest(const hrm_token_shape *s, const void *logits, int bf, long
 static double total(const hrm_token_shape *s, const void *logits, int bf, long row, double top) {
 	double sum = 0;
 	for (int j = 0; j < s->vocabulary; j++) {
-		double x = logit(logits, bf, row + j);
+		double x = number(logits, bf, row + j);
 		sum += s->softmax ? exp(x - top) : stable(x);
 	}
 	return sum;
@@ -67,7 +49,7 @@ float hrm_lm_loss(const hrm_token_shape *s, const void *logits, int bf, const in
 	for (int t = 0; t < s->tokens; t++) {
 		if (!valid(s, labels[t])) continue;
 		long row = (long)t * s->vocabulary;
-		double x = logit(logits, bf, row + labels[t]), top = s->softmax ? largest(s, logits, bf, row) : 0;
+		double x = number(logits, bf, row + labels[t]), top = s->softmax ? largest(s, logits, bf, row) : 0;
 		double sum = total(s, logits, bf, row, top);
 		loss -= s->softmax ? x - top - log(sum) : log(stable(x) / sum);
 	}
@@ -84,22 +66,30 @@ void hrm_lm_loss_grad(const hrm_token_shape *s, const void *logits, int bf, cons
 		}
 		double top = s->softmax ? largest(s, logits, bf, row) : 0, sum = total(s, logits, bf, row, top), scale = (double)dloss / n;
 		for (int j = 0; j < s->vocabulary; j++) {
-			double x = logit(logits, bf, row + j), here = j == labels[t], value = stable(x), slope = x < 0 ? value * value : 1;
+			double x = number(logits, bf, row + j), here = j == labels[t], value = stable(x), slope = x < 0 ? value * value : 1;
 			double g = s->softmax ? exp(x - top) / sum - here : slope / sum - here * slope / value;
 			put(out, bf, row + j, scale * g);
 		}
 	}
 }
 
+float hrm_squared_error(long n, const void *x, const void *y, int bf) {
+	double sum = 0;
+	for (long i = 0; i < n; i++) {
+		double d = number(x, bf, i) - number(y, bf, i);
+		sum += d * d;
+	}
+	return sum / n;
+}
+
+void hrm_squared_error_grad(long n, const void *x, const void *y, float dloss, void *dx, int bf) {
+	for (long i = 0; i < n; i++) put(dx, bf, i, 2 * (double)dloss * (number(x, bf, i) - number(y, bf, i)) / n);
+}
+
 void hrm_token_stats(const hrm_token_shape *s, const void *logits, int bf, const int32_t *labels, float *out) {
 	int correct = 0;
-	for (int t = 0; t < s->tokens; t++) {
-		int best = 0;
-		long row = (long)t * s->vocabulary;
-		for (int j = 1; j < s->vocabulary; j++)
-			if (logit(logits, bf, row + j) > logit(logits, bf, row + best)) best = j;
-		correct += valid(s, labels[t]) && best == labels[t];
-	}
+	for (int t = 0; t < s->tokens; t++)
+		correct += valid(s, labels[t]) && largest_of(s->vocabulary, logits, bf, (long)t * s->vocabulary) == labels[t];
 	out[0] = correct;
 	out[1] = labelled(s, labels);
 }

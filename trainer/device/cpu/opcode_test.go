@@ -63,6 +63,11 @@ func (b *builder) out(shape ...int) int { return b.value(device.Output, b.act, t
 func (b *builder) outF(shape ...int) int {
 	return b.value(device.Output, device.Float32, true, shape...)
 }
+func (b *builder) outInts(shape ...int) int {
+	i := b.choices(func() int { return 0 }, shape...)
+	b.program.Values[i].Role = device.Output
+	return i
+}
 func (b *builder) gradient(shape ...int) int {
 	return b.value(device.Gradient, device.Float32, false, shape...)
 }
@@ -90,6 +95,15 @@ func (b *builder) labels(z sizes) int {
 		}
 		return b.random.IntN(z.v)
 	}, z.s)
+}
+
+// mask adds zeros and ones.
+func (b *builder) mask(shape ...int) int {
+	i := b.in(shape...)
+	for k := range b.contents[b.program.Values[i].Name] {
+		b.contents[b.program.Values[i].Name][k] = float32(b.random.IntN(2))
+	}
+	return i
 }
 
 func (b *builder) do(op device.Opcode, a device.Attributes, out int, in ...int) {
@@ -218,6 +232,38 @@ var cases = map[string]func(b *builder, z sizes){
 	"Transpose": func(b *builder, z sizes) {
 		b.do(device.OpTranspose, device.Attributes{}, b.out(z.d, z.t()), b.in(z.t(), z.d))
 	},
+	"TopK": func(b *builder, z sizes) {
+		half := device.Attributes{Count: (z.t() + 1) / 2}
+		b.do(device.OpTopK, half, b.out(z.t(), 1), b.in(z.t(), 1))
+		b.do(device.OpTopK, half, b.out(z.t(), 1), b.mask(z.t(), 1), device.NoValue)
+		b.do(device.OpTopK, device.Attributes{Count: 2}, b.out(z.t(), 1), b.in(z.t(), 1), b.mask(z.t(), 1))
+	},
+	"Unpredicted": func(b *builder, z sizes) {
+		b.do(device.OpUnpredicted, device.Attributes{Prefix: z.prefix}, b.out(z.t(), 1), b.in(z.s, z.v), b.tokens(z))
+	},
+	"NextTokens": func(b *builder, z sizes) {
+		b.do(device.OpNextTokens, device.Attributes{}, b.outInts(z.s), b.tokens(z))
+		b.do(device.OpNextTokens, device.Attributes{Prefix: z.prefix}, b.outInts(z.s), b.tokens(z), b.mask(z.t(), 1))
+	},
+	"SquaredError and its gradient": func(b *builder, z sizes) {
+		x, y := b.in(z.t(), z.d), b.in(z.t(), z.d)
+		b.do(device.OpSquaredError, device.Attributes{}, b.outF(), x, y)
+		b.do(device.OpSquaredErrorGrad, device.Attributes{}, b.out(z.t(), z.d), x, y, b.floats())
+	},
+	"Append": func(b *builder, z sizes) {
+		past := b.out(z.t(), z.d)
+		for i := range z.t() {
+			b.do(device.OpAppend, device.Attributes{From: i}, past, b.in(1, z.d))
+		}
+	},
+	"Recall and its gradients": func(b *builder, z sizes) {
+		past, query, d, sum := b.in(z.t(), z.d), b.in(1, z.d), b.in(1, z.d), b.out(z.t(), z.d)
+		a := device.Attributes{Count: (z.t() + 1) / 2, Scale: 0.5, Decay: 0.75}
+		b.do(device.OpRecall, a, b.out(1, z.d), past, query)
+		b.do(device.OpRecallGradPast, a, sum, past, query, d)
+		a.Accumulate, a.Count = true, 1
+		b.do(device.OpRecallGradPast, a, sum, past, query, d)
+	},
 	"Gate": func(b *builder, z sizes) {
 		b.do(device.OpGate, device.Attributes{}, b.out(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d))
 	},
@@ -312,13 +358,26 @@ func (b *builder) results(t testing.TB, bindings map[string]device.Array) map[st
 		if v.Role != device.Output && v.Role != device.Gradient {
 			continue
 		}
-		x, err := device.ReadFloats(bindings[v.Name], 0, bindings[v.Name].Len())
+		x, err := numbers(bindings[v.Name])
 		if err != nil {
 			t.Fatal(err)
 		}
 		out[v.Name] = x
 	}
 	return out
+}
+
+// numbers reads an array of any type.
+func numbers(a device.Array) ([]float32, error) {
+	if a.DType() != device.Int32 {
+		return device.ReadFloats(a, 0, a.Len())
+	}
+	ints, err := device.ReadInts(a, 0, a.Len())
+	out := make([]float32, len(ints))
+	for i := range ints {
+		out[i] = float32(ints[i])
+	}
+	return out, err
 }
 
 // compare allows an error of tolerance relative to the size of the whole result.

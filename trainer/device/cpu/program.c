@@ -309,6 +309,39 @@ static void join(const frame *f) {
 // each says whether operand k has one number for each position of a wider value.
 static int each(const frame *f, const hrm_value *w, int k) { return w->last < shape(f, k)->last; }
 
+// choose is what chooses positions, row by row.
+static void choose(const frame *f) {
+	const hrm_instruction *i = f->i;
+	const hrm_value *a = shape(f, 0), *o = out_shape(f);
+	hrm_token_shape s = {a->elements / a->last, a->last, 0};
+	for (int r = 0; r < f->n; r++) {
+		void *x = row(in(f, 0), a, r), *y = i->in[1] < 0 ? 0 : row(in(f, 1), shape(f, 1), r), *to = row(out(f), o, r);
+		if (i->op == HRM_TOP_K) hrm_top_k(o->elements, i->count, x, y, to, bf(o));
+		else if (i->op == HRM_UNPREDICTED) hrm_unpredicted(&s, i->prefix, x, y, to, bf(o));
+		else hrm_next_tokens(o->elements, i->prefix, x, y, y && bf(shape(f, 1)), to);
+	}
+}
+
+static void squared_error(const frame *f) {
+	const hrm_value *a = shape(f, 0);
+	for (int r = 0; r < f->n; r++) {
+		void *x = row(in(f, 0), a, r), *y = row(in(f, 1), a, r), *to = row(out(f), out_shape(f), r);
+		if (f->i->op == HRM_SQUARED_ERROR) *(float *)to = hrm_squared_error(a->elements, x, y, bf(a));
+		else hrm_squared_error_grad(a->elements, x, y, ((float *)in(f, 2))[r], to, bf(a));
+	}
+}
+
+static void recall(const frame *f) {
+	const hrm_instruction *i = f->i;
+	const hrm_value *past = shape(f, 0), *query = shape(f, 1), *o = out_shape(f);
+	hrm_recall_shape s = {past->elements / past->last, i->count, past->last, i->scale, i->decay, bf(past)};
+	for (int r = 0; r < f->n; r++) {
+		void *x = row(in(f, 0), past, r), *q = row(in(f, 1), query, r), *to = row(out(f), o, r);
+		if (i->op == HRM_RECALL) hrm_recall(f->p->kernels, &s, x, q, to, f->w->scratch);
+		else hrm_recall_grad_past(f->p->kernels, &s, x, q, row(in(f, 2), query, r), to, i->accumulate, f->w->scratch);
+	}
+}
+
 static long lines(const frame *f, const hrm_value *v) { return all(f, v) / v->last; }
 
 static int execute(const frame *f, hrm_product *p) {
@@ -363,6 +396,14 @@ static int execute(const frame *f, hrm_product *p) {
 	case HRM_BLEND_GRAD_WEIGHT:
 		k->blend_grad_weight(lines(f, shape(f, 0)), shape(f, 0)->last, each(f, out_shape(f), 0), in(f, 0), in(f, 1), in(f, 2), out(f), bf(out_shape(f)));
 		break;
+	case HRM_TOP_K:
+	case HRM_UNPREDICTED:
+	case HRM_NEXT_TOKENS: choose(f); break;
+	case HRM_SQUARED_ERROR:
+	case HRM_SQUARED_ERROR_GRAD: squared_error(f); break;
+	case HRM_APPEND: put(f, 0, i->from, 0); break;
+	case HRM_RECALL:
+	case HRM_RECALL_GRAD_PAST: recall(f); break;
 	}
 	return 0;
 }

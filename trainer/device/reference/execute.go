@@ -58,6 +58,14 @@ var operations = map[device.Opcode]operation{
 	device.OpMultiply:           {do: multiply, min: 2, max: 2},
 	device.OpBlend:              {do: blend, min: 3, max: 3},
 	device.OpBlendGradWeight:    {do: blendGradWeight, min: 2, max: 3, optional: 1 << 2},
+	device.OpTopK:               {do: topK, min: 1, max: 2, optional: 1 << 1},
+	device.OpUnpredicted:        {do: unpredicted, min: 2, max: 2},
+	device.OpNextTokens:         {do: nextTokens, min: 1, max: 2, optional: 1 << 1},
+	device.OpSquaredError:       {do: squaredError, min: 2, max: 2},
+	device.OpSquaredErrorGrad:   {do: squaredErrorGrad, min: 3, max: 3},
+	device.OpAppend:             {do: appendState, min: 1, max: 1},
+	device.OpRecall:             {do: recall, min: 2, max: 2},
+	device.OpRecallGradPast:     {do: recallGradPast, min: 3, max: 3},
 }
 
 // Execute computes one instruction over the whole batch. arrays are indexed like values; only those that the

@@ -98,13 +98,7 @@ func tokenStats(c *call) {
 	logits, labels, out := c.floats(0), c.ints(1), c.result()
 	for r := range c.rows {
 		n := c.labelled(r, logits, labels, func(_, label int, x []float32) {
-			best := 0
-			for i := range x {
-				if x[i] > x[best] {
-					best = i
-				}
-			}
-			if best == label {
+			if argmax(x) == label {
 				out[2*r]++
 			}
 		})

@@ -3,7 +3,7 @@
 // Every instruction reads its operands whole, widened to float32, computes with float64 sums and rounds once when it
 // stores the result. With bfloat16 activations the weights of products and embeddings are rounded first, as the
 // official code casts them. Memory rule: an instruction overwrites its Out, unless Out is a Gradient or the instruction
-// accumulates; then it adds.
+// accumulates; then it adds. Append overwrites a position of it.
 package reference
 
 import (

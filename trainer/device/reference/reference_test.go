@@ -201,6 +201,23 @@ func TestDerivativesEqualDifferences(t *testing.T) {
 			return q, d, pair{device.Instruction{Op: device.OpQLoss, In: []int{q, stats, target}, Out: l},
 				device.Instruction{Op: device.OpQLossGrad, In: []int{q, stats, d, target}, Out: dq}}
 		},
+		"squared error": func(b *bench) (int, int, pair) {
+			x, y, l, d, dx := b.act(T, D), b.act(T, D), b.zero(), b.act(), b.zero(T, D)
+			return x, d, pair{device.Instruction{Op: device.OpSquaredError, In: []int{x, y}, Out: l},
+				device.Instruction{Op: device.OpSquaredErrorGrad, In: []int{x, y, d}, Out: dx}}
+		},
+		"recall by the past": func(b *bench) (int, int, pair) {
+			past, query, out, d, dx := b.act(T, D), b.act(1, D), b.zero(1, D), b.act(1, D), b.zero(T, D)
+			a := device.Attributes{Count: T - 1, Scale: 0.5, Decay: 0.75}
+			return past, d, pair{device.Instruction{Op: device.OpRecall, In: []int{past, query}, Out: out, Attr: a},
+				device.Instruction{Op: device.OpRecallGradPast, In: []int{past, query, d}, Out: dx, Attr: a}}
+		},
+		"recall by the query": func(b *bench) (int, int, pair) {
+			past, query, out, d, dx := b.act(T, D), b.act(1, D), b.zero(1, D), b.act(1, D), b.zero(1, D)
+			a := device.Attributes{Count: T - 1, Scale: 0.5, Decay: 0.75}
+			return query, d, pair{device.Instruction{Op: device.OpRecall, In: []int{past, query}, Out: out, Attr: a},
+				device.Instruction{Op: device.OpRecall, In: []int{past, d}, Out: dx, Attr: a}}
+		},
 		"embedding by its weight": func(b *bench) (int, int, pair) {
 			tok, w, pz, pos, out, d, dw := b.ints(tokens, S), b.param(V, D), b.act(D-2), b.param(T, D), b.zero(T, D), b.act(T, D), b.gradient(V, D)
 			a := device.Attributes{Prefix: P, Scale: 2, LearnedPositions: true}
@@ -303,6 +320,26 @@ func TestInstructionsEqualNumbersByHand(t *testing.T) {
 			q, stats := b.add(row(2), values(0, 5, 0, 5)), b.add(row(2), values(1, 2, 2, 2))
 			return device.Instruction{Op: device.OpQLoss, In: []int{q, stats}, Out: b.zero(2)}
 		}, []float32{float32(math.Ln2), 0, float32(math.Ln2), 0}},
+		"of equal scores the first is among the largest": {func(b *bench) device.Instruction {
+			scores := b.add(row(4, 1), values(1, 3, 3, 3, 9, 2, 4, 1))
+			return device.Instruction{Op: device.OpTopK, In: []int{scores}, Out: b.zero(4, 1), Attr: device.Attributes{Count: 2}}
+		}, []float32{0, 1, 1, 0, 1, 0, 1, 0}},
+		"the largest scores are those of the chosen": {func(b *bench) device.Instruction {
+			scores, among := b.add(row(4, 1), values(1, 3, 3, 3, 9, 2, 4, 1)), b.add(row(4, 1), values(1, 0, 1, 1, 0, 1, 0, 0))
+			return device.Instruction{Op: device.OpTopK, In: []int{scores, among}, Out: b.zero(4, 1), Attr: device.Attributes{Count: 2}}
+		}, []float32{0, 0, 1, 1, 0, 1, 0, 0}},
+		"prefix and first token are unpredicted, and what another logit is largest for": {func(b *bench) device.Instruction {
+			logits := b.add(row(3, 2), values(0, 1, 1, 1, 5, 5, 3, 2, 0, 1, 5, 5))
+			return device.Instruction{Op: device.OpUnpredicted, In: []int{logits, b.ints([]int{0, 1, 1, 0, 1, 1}, 3)}, Out: b.zero(4, 1), Attr: device.Attributes{Prefix: 1}}
+		}, []float32{1, 1, 0, 1, 1, 1, 1, 0}},
+		"recalled is what resembles the query, later states by more": {func(b *bench) device.Instruction {
+			past, query := b.add(row(3, 2), values(1, 2, 3, 4, 9, 9, 1, 0, 0, 1, 9, 9)), b.add(row(1, 2), values(1, 1, 0, 2))
+			return device.Instruction{Op: device.OpRecall, In: []int{past, query}, Out: b.zero(1, 2), Attr: device.Attributes{Count: 2, Scale: 2, Decay: 0.5}}
+		}, []float32{3*1 + 14*3, 3*2 + 14*4, 0, 4}},
+		"a state is appended behind the others": {func(b *bench) device.Instruction {
+			past := b.add(row(3, 1), values(1, 2, 3, 4, 5, 6))
+			return device.Instruction{Op: device.OpAppend, In: []int{b.add(row(1, 1), values(7, 8))}, Out: past, Attr: device.Attributes{From: 1}}
+		}, []float32{1, 7, 3, 4, 8, 6}},
 		"fill writes its scale": {func(b *bench) device.Instruction {
 			return device.Instruction{Op: device.OpFill, Out: b.zero(), Attr: device.Attributes{Scale: 0.25}}
 		}, []float32{0.25, 0.25}},
@@ -344,6 +381,31 @@ func TestInstructionsEqualNumbersByHand(t *testing.T) {
 }
 
 func near(a, b float32) bool { return math.Abs(float64(a-b)) < 1e-6*(1+math.Abs(float64(b))) }
+
+// The label of a token is the one after it, unless that is not wanted.
+func TestNextTokens(t *testing.T) {
+	b := newBench()
+	tokens := b.ints([]int{1, 2, 3, 4, 5, 6}, 3)
+	wanted := b.add(device.Value{Rows: true, Shape: []int{4, 1}}, values(0, 0, 0, 1, 1, 1, 1, 0))
+	for _, c := range []struct {
+		name string
+		in   []int
+		want []int32
+	}{
+		{"all", []int{tokens}, []int32{2, 3, ignored, 5, 6, ignored}},
+		{"wanted ones", []int{tokens, wanted}, []int32{ignored, 3, ignored, 5, ignored, ignored}},
+	} {
+		out := b.ints(make([]int, 6), 3)
+		b.run(t, device.Instruction{Op: device.OpNextTokens, In: c.in, Out: out, Attr: device.Attributes{Prefix: 1}})
+		got, err := device.ReadInts(b.data[out], 0, 6)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
 
 // Rotation is half-split: pair (i, i+dim/2) of position p turns by p*theta^(-2i/dim).
 func TestRotationIsHalfSplit(t *testing.T) {

@@ -20,6 +20,9 @@ constexpr float LOG2E = 1.44269504f, LN2 = 0.693147181f;
 // Bits of the fault word.
 constexpr u32 BAD_TOKEN = 1, BAD_LABEL = 2, BAD_ROW = 4;
 
+// The label of tokens that do not count.
+constexpr int IGNORED = -100;
+
 DEVICE i64 thread_index() { return (i64)blockIdx.x * blockDim.x + threadIdx.x; }
 DEVICE int lane_index() { return threadIdx.x % 32; }
 DEVICE int warp_index() { return threadIdx.x / 32; }

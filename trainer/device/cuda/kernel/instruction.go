@@ -45,6 +45,14 @@ var families = map[device.Opcode]func(*call) error{
 	device.OpMultiply:           multiply,
 	device.OpBlend:              blend,
 	device.OpBlendGradWeight:    blendGradWeight,
+	device.OpTopK:               topK,
+	device.OpUnpredicted:        unpredicted,
+	device.OpNextTokens:         nextTokens,
+	device.OpSquaredError:       squaredError,
+	device.OpSquaredErrorGrad:   squaredErrorGrad,
+	device.OpAppend:             appendState,
+	device.OpRecall:             recall,
+	device.OpRecallGradPast:     recallGradPast,
 }
 
 // For returns what computes an instruction over rows examples. Buffers of the arguments are indices into values.

@@ -93,6 +93,8 @@ func (b *builder) out(shape ...int) int { return b.poisoned(b.act, shape...) }
 
 func (b *builder) outF(shape ...int) int { return b.poisoned(device.Float32, shape...) }
 
+func (b *builder) outInts(shape ...int) int { return b.poisoned(device.Int32, shape...) }
+
 func (b *builder) poisoned(t device.DType, shape ...int) int {
 	v := b.value(device.Output, t, true, func() float64 { return 0 }, shape...)
 	for i := range b.contents[v] {
@@ -113,6 +115,11 @@ func (b *builder) ints(n int, labels bool, shape ...int) int {
 		}
 		return float64(b.random.IntN(n))
 	}, shape...)
+}
+
+// mask has zeros and ones.
+func (b *builder) mask(shape ...int) int {
+	return b.value(device.Input, b.act, true, func() float64 { return float64(b.random.IntN(2)) }, shape...)
 }
 
 func (b *builder) do(op device.Opcode, a device.Attributes, out int, in ...int) {
@@ -190,9 +197,21 @@ func (b *builder) agree(t *testing.T, tolerance float64) {
 
 func floats(t *testing.T, dtype device.DType, raw []byte) []float32 {
 	t.Helper()
-	x, err := device.ReadFloats(device.HostArrayOver(dtype, raw), 0, len(raw)/dtype.Size())
+	array, n := device.HostArrayOver(dtype, raw), len(raw)/dtype.Size()
+	if dtype != device.Int32 {
+		x, err := device.ReadFloats(array, 0, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	ints, err := device.ReadInts(array, 0, n)
 	if err != nil {
 		t.Fatal(err)
+	}
+	x := make([]float32, n)
+	for i := range ints {
+		x[i] = float32(ints[i])
 	}
 	return x
 }
@@ -276,6 +295,38 @@ var instructions = map[string]func(b *builder, z sizes){
 	},
 	"Transpose": func(b *builder, z sizes) {
 		b.do(device.OpTranspose, device.Attributes{}, b.out(z.d, z.t()), b.in(z.t(), z.d))
+	},
+	"TopK": func(b *builder, z sizes) {
+		half := device.Attributes{Count: (z.t() + 1) / 2}
+		b.do(device.OpTopK, half, b.out(z.t(), 1), b.in(z.t(), 1))
+		b.do(device.OpTopK, half, b.out(z.t(), 1), b.mask(z.t(), 1), device.NoValue)
+		b.do(device.OpTopK, device.Attributes{Count: 2}, b.out(z.t(), 1), b.in(z.t(), 1), b.mask(z.t(), 1))
+	},
+	"Unpredicted": func(b *builder, z sizes) {
+		b.do(device.OpUnpredicted, device.Attributes{Prefix: z.prefix}, b.out(z.t(), 1), b.in(z.s, z.v), b.ints(z.v, false, z.s))
+	},
+	"NextTokens": func(b *builder, z sizes) {
+		b.do(device.OpNextTokens, device.Attributes{}, b.outInts(z.s), b.ints(z.v, false, z.s))
+		b.do(device.OpNextTokens, device.Attributes{Prefix: z.prefix}, b.outInts(z.s), b.ints(z.v, false, z.s), b.mask(z.t(), 1))
+	},
+	"SquaredError and its gradient": func(b *builder, z sizes) {
+		x, y := b.in(z.t(), z.d), b.in(z.t(), z.d)
+		b.do(device.OpSquaredError, device.Attributes{}, b.outF(), x, y)
+		b.do(device.OpSquaredErrorGrad, device.Attributes{}, b.out(z.t(), z.d), x, y, b.floats())
+	},
+	"Append": func(b *builder, z sizes) {
+		past := b.out(z.t(), z.d)
+		for i := range z.t() {
+			b.do(device.OpAppend, device.Attributes{From: i}, past, b.in(1, z.d))
+		}
+	},
+	"Recall and its gradients": func(b *builder, z sizes) {
+		past, query, d, sum := b.in(z.t(), z.d), b.in(1, z.d), b.in(1, z.d), b.out(z.t(), z.d)
+		a := device.Attributes{Count: (z.t() + 1) / 2, Scale: 0.5, Decay: 0.75}
+		b.do(device.OpRecall, a, b.out(1, z.d), past, query)
+		b.do(device.OpRecallGradPast, a, sum, past, query, d)
+		a.Accumulate, a.Count = true, 1
+		b.do(device.OpRecallGradPast, a, sum, past, query, d)
 	},
 	"Gate": func(b *builder, z sizes) {
 		b.do(device.OpGate, device.Attributes{}, b.out(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d))

@@ -8,8 +8,6 @@
 // A thread takes a token: vocabularies of puzzles are small. Shared memory: one number of 8 bytes per warp.
 #include "common.cuh"
 
-constexpr int IGNORED = -100;
-
 DEVICE double stable(double x) { return x < 0 ? 1 / (1 - x + 1e-30) : x + 1; }
 
 // stable_slope is the derivative of s.

@@ -7,7 +7,7 @@ cc=${CC:-gcc}
 here=$(cd "$(dirname "$0")" && pwd)
 device=$(dirname "$(dirname "$here")")
 
-sources=("$here"/*.c "$device"/{isa_portable,select,loss}.c)
+sources=("$here"/*.c "$device"/{isa_portable,select,loss,choose,recall}.c)
 case $("$cc" -dumpmachine) in x86_64*) sources+=("$device"/isa_avx*.c) ;; esac
 
 objects=$(mktemp -d)

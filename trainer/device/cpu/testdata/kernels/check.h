@@ -74,5 +74,7 @@ kernel_case check_gate, check_gate_grad_gate, check_gate_grad_input, check_trans
 kernel_case check_activate, check_activate_grad, check_multiply, check_blend, check_blend_grad_weight;
 kernel_case check_scale_add, check_accumulate, check_dot, check_sum, check_to_bf16, check_adam, check_sign_sgd;
 kernel_case check_labels_fit, check_lm_loss, check_lm_loss_grad, check_token_stats, check_q_target, check_q_loss, check_q_loss_grad;
+kernel_case check_squared_error, check_squared_error_grad;
+kernel_case check_top_k, check_unpredicted, check_next_tokens, check_recall, check_recall_grad_past;
 
 #endif

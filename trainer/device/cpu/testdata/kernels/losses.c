@@ -1,4 +1,4 @@
-// The token and Q losses.
+// The losses.
 #include <limits.h>
 #include <math.h>
 #include "check.h"
@@ -85,6 +85,27 @@ void check_token_stats(check *c) {
 	}
 	out->want[1] = counted(&t);
 	judge(c, out, 0);
+}
+
+void check_squared_error(check *c) {
+	long n = 1 + draw(c, 300);
+	int type = draw(c, 2) ? HRM_BF16 : HRM_F32;
+	describe(c, "%ld, bf %d", n, type);
+	operand *x = add(c, "x", type, n, INPUT), *y = add(c, "y", type, n, INPUT), *out = add(c, "loss", HRM_F32, 1, OUTPUT);
+	while (everywhere(c)) *(float *)out->at = hrm_squared_error(n, x->at, y->at, type);
+	for (long i = 0; i < n; i++) out->want[0] += pow(x->value[i] - y->value[i], 2) / n;
+	judge(c, out, tolerance(HRM_F32));
+}
+
+void check_squared_error_grad(check *c) {
+	long n = draw(c, 300);
+	int type = draw(c, 2) ? HRM_BF16 : HRM_F32;
+	describe(c, "%ld, bf %d", n, type);
+	operand *x = add(c, "x", type, n, INPUT), *y = add(c, "y", type, n, INPUT), *out = add(c, "dx", type, n, OUTPUT);
+	float dloss = 1.5f;
+	while (everywhere(c)) hrm_squared_error_grad(n, x->at, y->at, dloss, out->at, type);
+	for (long i = 0; i < n; i++) out->want[i] = 2 * dloss * (x->value[i] - y->value[i]) / n;
+	judge(c, out, tolerance(type));
 }
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }

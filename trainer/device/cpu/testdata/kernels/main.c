@@ -39,9 +39,16 @@ static const struct {
 	{"q_target", check_q_target},
 	{"q_loss", check_q_loss},
 	{"q_loss_grad", check_q_loss_grad},
+	{"squared_error", check_squared_error},
+	{"squared_error_grad", check_squared_error_grad},
+	{"top_k", check_top_k},
+	{"unpredicted", check_unpredicted},
+	{"next_tokens", check_next_tokens},
+	{"recall", check_recall},
+	{"recall_grad_past", check_recall_grad_past},
 };
 
-enum { CASES = sizeof cases / sizeof *cases, OF_NO_TABLE = 7 };
+enum { CASES = sizeof cases / sizeof *cases, OF_NO_TABLE = 14 };
 
 _Static_assert(sizeof(hrm_kernels) == (1 + CASES - OF_NO_TABLE) * sizeof(void *), "a kernel of the table has no case here");
 
