@@ -149,11 +149,11 @@ func (c *compiler) nameTerms(n *gorgonia.Node, number int) {
 	}
 }
 
-// resolve follows detached nodes to what they are copies of.
+// resolve follows detached nodes to what they are copies of, and what was written into another value to that one.
 func resolve(n *gorgonia.Node) *gorgonia.Node {
 	for {
 		o, ok := n.Op().(*op)
-		if !ok || o.special != detached {
+		if !ok || o.special != detached && !o.within {
 			return n
 		}
 		n = o.inputs[0]

@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"slices"
+
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -52,13 +54,27 @@ func qLossGrad(o *op, _, grad *gorgonia.Node) gorgonia.Nodes {
 	return out
 }
 
-// Cost returns the scalar scale*Σ(lm + ½(q[0]+q[1])) over the rows of lm [B] and q [B,2].
-func (g *Graph) Cost(lm, q *gorgonia.Node, scale float64) *gorgonia.Node {
+// Cost returns the scalar scale*Σ(lm + ½(q[0]+q[1]) + others) over the rows of lm [B], q [B,2], and others [B].
+func (g *Graph) Cost(lm, q *gorgonia.Node, scale float64, others ...*gorgonia.Node) *gorgonia.Node {
+	inputs := append([]*gorgonia.Node{lm, q}, others...)
 	grad := func(*op, *gorgonia.Node, *gorgonia.Node) gorgonia.Nodes {
-		return gorgonia.Nodes{g.fill(lm, scale), g.fill(q, scale/2)}
+		out := make(gorgonia.Nodes, len(inputs))
+		for i, input := range inputs {
+			out[i] = g.fill(input, scale*costWeight(i))
+		}
+		return out
 	}
-	o := &op{special: summed, operands: 2, attr: device.Attributes{Scale: scale}, wrt: []bool{true, true}, diff: grad}
-	return g.apply(o, tensor.Shape{}, lm, q)
+	wrt := slices.Repeat([]bool{true}, len(inputs))
+	o := &op{special: summed, operands: len(inputs), attr: device.Attributes{Scale: scale}, wrt: wrt, diff: grad}
+	return g.apply(o, tensor.Shape{}, inputs...)
+}
+
+// costWeight is what an input of Cost counts.
+func costWeight(input int) float64 {
+	if input == 1 {
+		return 0.5
+	}
+	return 1
 }
 
 // fill returns a value like another one, with x everywhere.
@@ -69,9 +85,9 @@ func (g *Graph) fill(like *gorgonia.Node, x float64) *gorgonia.Node {
 // sum computes Cost for the tape machine.
 func (o *op) sum(inputs []gorgonia.Value) gorgonia.Value {
 	var total float64
-	for i, weight := range []float64{1, 0.5} {
-		for _, x := range inputs[i].Data().([]float32) {
-			total += weight * float64(x)
+	for i, input := range inputs {
+		for _, x := range input.Data().([]float32) {
+			total += costWeight(i) * float64(x)
 		}
 	}
 	return gorgonia.NewF32(float32(total * o.attr.Scale))

@@ -47,6 +47,9 @@ type op struct {
 	operands int
 	// absent has bit i set if operand i of the instruction is NoValue; inputs fill the others in order.
 	absent uint
+	// within says that the output is the first input with something written into it: the program has one value for both, which is
+	// no operand of the instruction.
+	within bool
 	// gradient says that the output is the gradient of a parameter, summed over rows.
 	gradient bool
 	side     *side
@@ -69,7 +72,11 @@ func (o *op) Type() hm.Type {
 	for _, in := range o.inputs {
 		types = append(types, typeOf(in.Dtype(), in.Dims()))
 	}
-	return hm.NewFnType(append(types, typeOf(tensor.Float32, len(o.shape)))...)
+	dtype := tensor.Float32
+	if o.kind == Int {
+		dtype = tensor.Int32
+	}
+	return hm.NewFnType(append(types, typeOf(dtype, len(o.shape)))...)
 }
 
 func typeOf(dtype tensor.Dtype, dims int) hm.Type {
@@ -151,7 +158,12 @@ func (o *op) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
 	if err := reference.Execute(&ins, values, o.graph.batch, arrays); err != nil {
 		return nil, err
 	}
-	out, err := device.ReadFloats(arrays[len(o.inputs)], 0, o.shape.TotalSize())
+	var out any
+	if o.kind == Int {
+		out, err = device.ReadInts(arrays[len(o.inputs)], 0, o.shape.TotalSize())
+	} else {
+		out, err = device.ReadFloats(arrays[len(o.inputs)], 0, o.shape.TotalSize())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -178,8 +190,11 @@ func (o *op) bind(inputs []gorgonia.Value) ([]device.Value, []device.Array, erro
 		}
 		values, arrays = append(values, v), append(arrays, array)
 	}
-	values = append(values, o.output(device.Float32))
-	arrays = append(arrays, device.NewHostArray(device.Float32, o.shape.TotalSize()))
+	out := o.output(device.Float32)
+	values, arrays = append(values, out), append(arrays, device.NewHostArray(out.DType, o.shape.TotalSize()))
+	if o.within {
+		copy(arrays[len(o.inputs)].(*device.HostArray).Bytes(), arrays[0].(*device.HostArray).Bytes())
+	}
 	if o.side != nil {
 		v := o.sideValue()
 		if o.side.values == nil {
@@ -193,7 +208,11 @@ func (o *op) bind(inputs []gorgonia.Value) ([]device.Value, []device.Array, erro
 // instruction returns the instruction with operands named by place(input) and the output by out.
 func (o *op) instruction(place func(int) int, out int) device.Instruction {
 	ins := device.Instruction{Op: o.code, Attr: o.attr, Out: out, Aux: device.NoValue}
-	for operand, input := 0, 0; input < o.operands; operand++ {
+	first := 0
+	if o.within {
+		first = 1
+	}
+	for operand, input := 0, first; input < first+o.operands; operand++ {
 		if o.absent&(1<<operand) != 0 {
 			ins.In = append(ins.In, device.NoValue)
 			continue

@@ -103,6 +103,11 @@ func cost(t *testing.T, x device.Executable, arrays map[string]device.Array) flo
 		q := read(t, arrays["loss.q"])[2*i : 2*i+2]
 		sum += float64(l) + float64(q[0]+q[1])/2
 	}
+	if other, ok := arrays["loss.other"]; ok {
+		for _, l := range read(t, other) {
+			sum += float64(l)
+		}
+	}
 	return sum
 }
 
@@ -139,37 +144,111 @@ var recurrences = map[string]stepFunction{
 	},
 }
 
+// checkGradients compares a program's gradients with differences of its cost.
+func checkGradients(t *testing.T, p *device.Program) {
+	t.Helper()
+	arrays := bind(t, p)
+	x, err := reference.New().Compile(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cost(t, x, arrays)
+	for _, v := range p.Values {
+		if v.Role != device.Gradient {
+			continue
+		}
+		weight, gradient := arrays[v.Name[len("grad/"):]], read(t, arrays[v.Name])
+		for i, w := range read(t, weight) {
+			const step = 1e-2
+			at := func(value float32) float64 {
+				if err := device.WriteFloats(weight, i, []float32{value}); err != nil {
+					t.Fatal(err)
+				}
+				return cost(t, x, arrays)
+			}
+			want := (at(w+step) - at(w-step)) / (2 * step)
+			at(w)
+			if math.Abs(float64(gradient[i])-want) > 5e-3*(1+math.Abs(want)) {
+				t.Errorf("%s[%d] is %g, differences say %g", v.Name, i, gradient[i], want)
+			}
+		}
+	}
+}
+
 // The gradient of a recurrence through all positions is what differences of the cost say.
 func TestGradients_goBackThroughPositions(t *testing.T) {
 	for name, step := range recurrences {
+		t.Run(name, func(t *testing.T) { checkGradients(t, recurrent(t, positions, step)) })
+	}
+}
+
+// recalling is a recurrence whose state sees all states before it so many times.
+func recalling(length, times int) stepFunction {
+	var past *gorgonia.Node
+	i := 0
+	return func(g *Graph, w func(string) *gorgonia.Node, h, x *gorgonia.Node) *gorgonia.Node {
+		slow := g.Add(x, g.Linear(h, w("state")))
+		next := g.Activate(device.Tanh, slow)
+		for range times {
+			if i > 0 {
+				next = g.Activate(device.Tanh, g.Add(slow, g.Recall(past, next, i, 0.5, 0.75)))
+			}
+		}
+		past = g.Append(past, next, i, length)
+		i++
+		return next
+	}
+}
+
+func TestGradients_goBackToWhatIsRecalled(t *testing.T) {
+	for _, times := range []int{1, 2} {
+		checkGradients(t, recurrent(t, positions, recalling(positions, times)))
+	}
+}
+
+// However long the past is, it is one value, and so is its gradient.
+func TestCompile_keepsThePastInOnePlace(t *testing.T) {
+	const length = 50
+	pasts, gradients := map[int]bool{}, map[int]bool{}
+	added := 0
+	for _, ins := range recurrent(t, length, recalling(length, 1)).Instructions {
+		switch ins.Op {
+		case device.OpAppend:
+			pasts[ins.Out] = true
+		case device.OpRecallGradPast:
+			gradients[ins.Out] = true
+			if ins.Attr.Accumulate {
+				added++
+			}
+		}
+	}
+	if len(pasts) != 1 || len(gradients) != 1 || added != length-2 {
+		t.Errorf("the past is %d values, its gradient %d, to which %d recalls add, want 1, 1 and %d", len(pasts), len(gradients), added, length-2)
+	}
+}
+
+// What is minimized besides counts as much as the loss of the tokens, whose place one of them takes here.
+func TestCost_countsOtherLosses(t *testing.T) {
+	for name, order := range map[string]func(a, b *gorgonia.Node) (first, other *gorgonia.Node){
+		"the error":      func(a, b *gorgonia.Node) (first, other *gorgonia.Node) { return a, b },
+		"the prediction": func(a, b *gorgonia.Node) (first, other *gorgonia.Node) { return b, a },
+	} {
 		t.Run(name, func(t *testing.T) {
-			p := recurrent(t, positions, step)
-			arrays := bind(t, p)
-			x, err := reference.New().Compile(p)
+			g := New(1)
+			x, w := g.Input("x", Activation, positions, width), g.Parameter("w", width, width)
+			y := g.Linear(x, w)
+			logits, tokens := g.Linear(y, g.Parameter("head", vocabulary, width)), g.Input("labels", Int, positions)
+			q := g.QLoss(g.QHead(y, g.Parameter("q", 2, width), g.Parameter("bias", 2)), g.TokenStats(logits, tokens), nil)
+			first, other := order(g.SquaredError(y, x), g.LMLoss(logits, g.NextTokens(tokens, nil, 0), device.Softmax))
+			results, err := g.Gradients(g.Cost(first, q, 1, other), w)
 			if err != nil {
 				t.Fatal(err)
 			}
-			cost(t, x, arrays)
-			for _, v := range p.Values {
-				if v.Role != device.Gradient {
-					continue
-				}
-				weight, gradient := arrays[v.Name[len("grad/"):]], read(t, arrays[v.Name])
-				for i, w := range read(t, weight) {
-					const step = 1e-2
-					at := func(value float32) float64 {
-						if err := device.WriteFloats(weight, i, []float32{value}); err != nil {
-							t.Fatal(err)
-						}
-						return cost(t, x, arrays)
-					}
-					want := (at(w+step) - at(w-step)) / (2 * step)
-					at(w)
-					if math.Abs(float64(gradient[i])-want) > 5e-3*(1+math.Abs(want)) {
-						t.Errorf("%s[%d] is %g, differences say %g", v.Name, i, gradient[i], want)
-					}
-				}
+			p, err := g.Compile("costs", device.Float32, append(results, Result{"loss", first}, Result{"loss.q", q}, Result{"loss.other", other}))
+			if err != nil {
+				t.Fatal(err)
 			}
+			checkGradients(t, p)
 		})
 	}
 }
