@@ -88,6 +88,13 @@ func (m *ModelSpec) setArchitectureDefaults() {
 		setDefault(&m.Period, 2)
 	case ArchitectureMultiscaleRNN:
 		setDefault(&m.Levels, 2)
+	case ArchitectureMixtureOfRecursions:
+		setDefault(&m.Layers, 2)
+		setDefault(&m.Recursions, 3)
+	case ArchitectureFastWeights:
+		setDefault(&m.InnerSteps, 1)
+		setDefault(&m.FastDecay, "0.95")
+		setDefault(&m.FastRate, "0.5")
 	case ArchitectureTransformer, ArchitectureUniversalTransformer:
 		setDefault(&m.Layers, 8)
 	}
@@ -96,7 +103,11 @@ func (m *ModelSpec) setArchitectureDefaults() {
 
 // RecursOverPositions says whether the model reads a sequence position by position, and has no layers.
 func (m *ModelSpec) RecursOverPositions() bool {
-	return m.Architecture == ArchitectureElmanRNN || m.Grouped()
+	switch m.Architecture {
+	case ArchitectureElmanRNN, ArchitectureNeuralHistoryCompressor, ArchitectureFastWeights:
+		return true
+	}
+	return m.Grouped()
 }
 
 // Grouped says whether the columns of the model's state are in groups, model.levels of them.

@@ -110,6 +110,14 @@ func only(x, high int32, has bool, path *field.Path, remedy string) rule {
 	return rule{x == 0, path, remedy}
 }
 
+// onlyDecimal is a rule for a decimal number that some architectures have, and others do not.
+func onlyDecimal(d Decimal, low, high float64, has bool, path *field.Path, remedy string) rule {
+	if has {
+		return decimal(d, low, high, path)
+	}
+	return rule{d == "", path, remedy}
+}
+
 // oneOf is a rule for a field of a few values; "" says that it may be unset.
 func oneOf[T ~string](x T, path *field.Path, values ...T) rule {
 	return rule{slices.Contains(values, x), path, fmt.Sprintf("%q does not exist; use one of %s", x, strings.Trim(fmt.Sprint(values), "[ ]"))}
@@ -126,7 +134,8 @@ func (m *ModelSpec) Validate() error { return m.validate(field.NewPath("spec", "
 func (m *ModelSpec) validate(path *field.Path) error {
 	err := check(
 		oneOf(m.Architecture, path.Child("architecture"), ArchitectureHRM, ArchitectureTRM, ArchitectureTransformer, ArchitectureUniversalTransformer,
-			ArchitectureElmanRNN, ArchitectureClockworkRNN, ArchitectureHierarchicalRNN, ArchitectureMultiscaleRNN),
+			ArchitectureElmanRNN, ArchitectureClockworkRNN, ArchitectureHierarchicalRNN, ArchitectureMultiscaleRNN,
+			ArchitectureMixtureOfRecursions, ArchitectureNeuralHistoryCompressor, ArchitectureFastWeights),
 		between(m.HiddenSize, 8, 8192, path.Child("hiddenSize")), between(m.NumHeads, 1, 128, path.Child("numHeads")),
 		between(m.Expansion, 1, 16, path.Child("expansion")),
 		between(m.ACT.MaxSteps, 1, 1024, path.Child("act", "maxSteps")),
@@ -140,7 +149,7 @@ func (m *ModelSpec) validate(path *field.Path) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(m.validateRecurrence(path), check(
+	return errors.Join(m.validateRecurrence(path), m.validateMemory(path), check(
 		rule{m.HiddenSize%m.NumHeads == 0, path.Child("numHeads"), "must divide hiddenSize: change one of them"},
 		rule{m.PositionEncoding != PositionEncodingRoPE || m.HiddenSize/m.NumHeads%2 == 0, path.Child("positionEncoding"),
 			"RoPE needs an even hiddenSize/numHeads: change numHeads or use Learned"},
@@ -177,6 +186,18 @@ func (m *ModelSpec) validateRecurrence(path *field.Path) error {
 		rule{(m.GradientSteps != 0) == (m.Gradient == GradientSteps), path.Child("gradientSteps"), "and gradient Steps need each other: set both or neither"},
 		between(m.GradientSteps, 0, 4160, path.Child("gradientSteps")),
 		rule{m.GradientSteps != 1 || !two, path.Child("gradientSteps"), "must be at least 2, so that the gradient reaches both modules"},
+	)
+}
+
+// validateMemory checks how positions are chosen and how past states are kept.
+func (m *ModelSpec) validateMemory(path *field.Path) error {
+	mixture, fast := m.Architecture == ArchitectureMixtureOfRecursions, m.Architecture == ArchitectureFastWeights
+	const remedy = "is only for architecture FastWeights: remove it"
+	return check(
+		only(m.Recursions, 64, mixture, path.Child("recursions"), "is only for architecture MixtureOfRecursions: remove it"),
+		only(m.InnerSteps, 16, fast, path.Child("innerSteps"), remedy),
+		onlyDecimal(m.FastDecay, 0, 1, fast, path.Child("fastDecay"), remedy),
+		onlyDecimal(m.FastRate, 0, 10, fast, path.Child("fastRate"), remedy),
 	)
 }
 

@@ -1,7 +1,7 @@
 package v1alpha1
 
 // Architecture names a model.
-// +kubebuilder:validation:Enum=HRM;TRM;Transformer;UniversalTransformer;ElmanRNN;ClockworkRNN;HierarchicalRNN;MultiscaleRNN
+// +kubebuilder:validation:Enum=HRM;TRM;Transformer;UniversalTransformer;ElmanRNN;ClockworkRNN;HierarchicalRNN;MultiscaleRNN;MixtureOfRecursions;NeuralHistoryCompressor;FastWeights
 type Architecture string
 
 // The architectures.
@@ -22,6 +22,14 @@ const (
 	ArchitectureHierarchicalRNN Architecture = "HierarchicalRNN"
 	// ArchitectureMultiscaleRNN has levels that find by themselves where to hand on what they have read (arXiv 1609.01704).
 	ArchitectureMultiscaleRNN Architecture = "MultiscaleRNN"
+	// ArchitectureMixtureOfRecursions passes through the same layers again and again, at ever fewer positions that a router chooses
+	// (arXiv 2507.10524).
+	ArchitectureMixtureOfRecursions Architecture = "MixtureOfRecursions"
+	// ArchitectureNeuralHistoryCompressor is a recurrent network that predicts tokens, and one that reads those that the first did not
+	// (Schmidhuber 1992, Neural Computation 4(2)).
+	ArchitectureNeuralHistoryCompressor Architecture = "NeuralHistoryCompressor"
+	// ArchitectureFastWeights is a recurrent network that also attends to its own past states (arXiv 1610.06258).
+	ArchitectureFastWeights Architecture = "FastWeights"
 )
 
 // PositionEncoding says how a model knows positions.
@@ -118,8 +126,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.puzzleEmbeddingSize) || self.puzzleEmbeddingSize <= 64 * self.hiddenSize",message="model.puzzleEmbeddingSize may be at most 64 times model.hiddenSize",fieldPath=".puzzleEmbeddingSize"
 // +kubebuilder:validation:XValidation:rule="!has(self.puzzleEmbeddingPositions) || (has(self.puzzleEmbeddingSize) ? self.puzzleEmbeddingSize > 0 && self.puzzleEmbeddingPositions * self.hiddenSize >= self.puzzleEmbeddingSize : true)",message="model.puzzleEmbeddingPositions must have room for model.puzzleEmbeddingSize, which must be above 0: change one of them",fieldPath=".puzzleEmbeddingPositions"
 // +kubebuilder:validation:XValidation:rule="!has(self.layers) || has(self.architecture) && self.architecture != 'HRM'",message="model.layers is not for architecture HRM: use hLayers and lLayers",fieldPath=".layers"
-// +kubebuilder:validation:XValidation:rule="!has(self.layers) || !has(self.architecture) || !(self.architecture in ['ElmanRNN', 'ClockworkRNN', 'HierarchicalRNN', 'MultiscaleRNN'])",message="model.layers is not for architectures that are recurrent over positions: remove it",fieldPath=".layers"
-// +kubebuilder:validation:XValidation:rule="!has(self.mixing) || !has(self.architecture) || !(self.architecture in ['ElmanRNN', 'ClockworkRNN', 'HierarchicalRNN', 'MultiscaleRNN'])",message="model.mixing is not for architectures that are recurrent over positions: remove it",fieldPath=".mixing"
+// +kubebuilder:validation:XValidation:rule="!has(self.layers) || !has(self.architecture) || !(self.architecture in ['ElmanRNN', 'ClockworkRNN', 'HierarchicalRNN', 'MultiscaleRNN', 'NeuralHistoryCompressor', 'FastWeights'])",message="model.layers is not for architectures that are recurrent over positions: remove it",fieldPath=".layers"
+// +kubebuilder:validation:XValidation:rule="!has(self.mixing) || !has(self.architecture) || !(self.architecture in ['ElmanRNN', 'ClockworkRNN', 'HierarchicalRNN', 'MultiscaleRNN', 'NeuralHistoryCompressor', 'FastWeights'])",message="model.mixing is not for architectures that are recurrent over positions: remove it",fieldPath=".mixing"
 // +kubebuilder:validation:XValidation:rule="!has(self.hLayers) || !has(self.architecture) || self.architecture == 'HRM'",message="model.hLayers is only for architecture HRM: use layers",fieldPath=".hLayers"
 // +kubebuilder:validation:XValidation:rule="!has(self.lLayers) || (!has(self.architecture) || self.architecture == 'HRM') && (!has(self.levels) || self.levels == 2)",message="model.lLayers is only for architecture HRM with two levels: remove it",fieldPath=".lLayers"
 // +kubebuilder:validation:XValidation:rule="!has(self.hCycles) || !has(self.architecture) || self.architecture in ['HRM', 'TRM']",message="model.hCycles is only for architectures HRM and TRM: remove it",fieldPath=".hCycles"
@@ -133,6 +141,12 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.gradient) || !has(self.architecture) || self.architecture in ['HRM', 'TRM']",message="model.gradient is only for architectures HRM and TRM, others have the whole one: remove it",fieldPath=".gradient"
 // +kubebuilder:validation:XValidation:rule="has(self.gradientSteps) == (has(self.gradient) && self.gradient == 'Steps')",message="model.gradientSteps and gradient Steps need each other: set both or neither",fieldPath=".gradientSteps"
 // +kubebuilder:validation:XValidation:rule="!has(self.gradientSteps) || self.gradientSteps > 1 || has(self.levels) && self.levels == 1",message="model.gradientSteps must be at least 2, so that the gradient reaches both modules",fieldPath=".gradientSteps"
+// +kubebuilder:validation:XValidation:rule="!has(self.recursions) || has(self.architecture) && self.architecture == 'MixtureOfRecursions'",message="model.recursions is only for architecture MixtureOfRecursions: remove it",fieldPath=".recursions"
+// +kubebuilder:validation:XValidation:rule="!has(self.innerSteps) || has(self.architecture) && self.architecture == 'FastWeights'",message="model.innerSteps is only for architecture FastWeights: remove it",fieldPath=".innerSteps"
+// +kubebuilder:validation:XValidation:rule="!has(self.fastDecay) || has(self.architecture) && self.architecture == 'FastWeights'",message="model.fastDecay is only for architecture FastWeights: remove it",fieldPath=".fastDecay"
+// +kubebuilder:validation:XValidation:rule="!has(self.fastDecay) || double(self.fastDecay) <= 1.0",message="model.fastDecay must be at most 1, at which nothing is forgotten",fieldPath=".fastDecay"
+// +kubebuilder:validation:XValidation:rule="!has(self.fastRate) || has(self.architecture) && self.architecture == 'FastWeights'",message="model.fastRate is only for architecture FastWeights: remove it",fieldPath=".fastRate"
+// +kubebuilder:validation:XValidation:rule="!has(self.fastRate) || double(self.fastRate) <= 10.0",message="model.fastRate must be at most 10",fieldPath=".fastRate"
 type ModelSpec struct {
 	// architecture of the network.
 	// +optional
@@ -156,12 +170,29 @@ type ModelSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=16
 	Expansion int32 `json:"expansion,omitempty"`
-	// layers is the number of layers: of TRM's network (default 2), of a Transformer, or how often a UniversalTransformer passes
-	// through its layer (default 8).
+	// layers is the number of layers: of TRM's network or a MixtureOfRecursions (default 2), of a Transformer, or how often a
+	// UniversalTransformer passes through its layer (default 8).
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=128
 	Layers int32 `json:"layers,omitempty"`
+	// recursions is how often a MixtureOfRecursions passes through its layers, the last time at one in as many positions; the default
+	// is 3.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=64
+	Recursions int32 `json:"recursions,omitempty"`
+	// innerSteps of FastWeights is how often a new state attends to the past before it is final; the default is 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=16
+	InnerSteps int32 `json:"innerSteps,omitempty"`
+	// fastDecay of FastWeights is by which factor a state counts less with each position that passes; the default is 0.95.
+	// +optional
+	FastDecay Decimal `json:"fastDecay,omitempty"`
+	// fastRate of FastWeights is how much the last state counts; the default is 0.5.
+	// +optional
+	FastRate Decimal `json:"fastRate,omitempty"`
 	// hLayers is the number of layers of HRM's slow, high-level module (default 4).
 	// +optional
 	// +kubebuilder:validation:Minimum=1

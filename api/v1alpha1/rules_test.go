@@ -128,6 +128,17 @@ var contradictions = []struct {
 	{"model.gradient=Steps;model.gradientSteps=1", "at least 2"},
 	{"model.combination=Max", "spec.model.combination"},
 	{"model.mixing=Convolution", "spec.model.mixing"},
+	{"model.architecture=NeuralHistoryCompressor;model.layers=2", "model.layers is not for architectures that are recurrent over positions"},
+	{"model.architecture=FastWeights;model.mixing=MLP", "model.mixing is not for architectures that are recurrent over positions"},
+	{"model.recursions=2", "model.recursions is only for architecture MixtureOfRecursions"},
+	{"model.architecture=MixtureOfRecursions;model.recursions=65", "spec.model.recursions"},
+	{"model.architecture=NeuralHistoryCompressor;model.innerSteps=2", "model.innerSteps is only for architecture FastWeights"},
+	{"model.architecture=FastWeights;model.innerSteps=17", "spec.model.innerSteps"},
+	{"model.fastDecay='0.9'", "model.fastDecay is only for architecture FastWeights"},
+	{"model.architecture=FastWeights;model.fastDecay='1.1'", "model.fastDecay must be at most 1"},
+	{"model.architecture=TRM;model.fastRate='0.5'", "model.fastRate is only for architecture FastWeights"},
+	{"model.architecture=FastWeights;model.fastRate='11'", "model.fastRate must be at most 10"},
+	{"model.architecture=FastWeights;model.fastRate=slow", "spec.model.fastRate"},
 	{"model.puzzleEmbeddingPositions=65", "spec.model.puzzleEmbeddingPositions"},
 	{"model.puzzleEmbeddingPositions=1;model.puzzleEmbeddingSize=1024", "must have room for model.puzzleEmbeddingSize"},
 	{"model.puzzleEmbeddingPositions=1;model.puzzleEmbeddingSize=0", "must be above 0"},
@@ -195,6 +206,8 @@ var contradictions = []struct {
 	{"analysis={};progressDeadlineSeconds=60", "must be below progressDeadlineSeconds"},
 	{"model.mixing=MLP;analysis={attention: [H1]}", "needs layers with attention of their own"},
 	{"model.architecture=UniversalTransformer;analysis={attention: [H1]}", "needs layers with attention of their own"},
+	{"model.architecture=MixtureOfRecursions;analysis={attention: [H1]}", "needs layers with attention of their own"},
+	{"model.architecture=FastWeights;analysis={attention: [H1]}", "needs layers with attention of their own"},
 	{"dataset.maze.size=10", "only for task Maze"},
 	{"dataset.task=Maze;dataset.maze.size=10", "exclude each other"},
 	{"dataset.task=Maze;dataset.maze.size=65", "spec.dataset.maze.size"},
@@ -274,7 +287,8 @@ func refusesChanges(t *testing.T, c client.Client) {
 // sameDefaults holds the schema's defaults and those of a job that is read from a file together. What depends on the
 // architecture the schema leaves open, and the pods fill in.
 func sameDefaults(t *testing.T, c client.Client) {
-	for _, architecture := range []string{"HRM", "TRM", "Transformer", "UniversalTransformer", "ElmanRNN", "ClockworkRNN", "HierarchicalRNN", "MultiscaleRNN"} {
+	for _, architecture := range []string{"HRM", "TRM", "Transformer", "UniversalTransformer", "ElmanRNN", "ClockworkRNN", "HierarchicalRNN", "MultiscaleRNN",
+		"MixtureOfRecursions", "NeuralHistoryCompressor", "FastWeights"} {
 		u := job(t, "model.architecture="+architecture, "analysis={}")
 		raw, err := json.Marshal(u.Object)
 		if err != nil {

@@ -85,6 +85,9 @@ func TestTrain_analyzesEveryArchitecture(t *testing.T) {
 		"UniversalTransformer": {"architecture: UniversalTransformer, layers: 2", false},
 		"ClockworkRNN":         {"architecture: ClockworkRNN", false},
 		"MultiscaleRNN":        {"architecture: MultiscaleRNN", true},
+		"MixtureOfRecursions":  {"architecture: MixtureOfRecursions, layers: 1", false},
+		"history compressor":   {"architecture: NeuralHistoryCompressor", false},
+		"FastWeights":          {"architecture: FastWeights", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := t.TempDir()

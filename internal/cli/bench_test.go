@@ -72,6 +72,9 @@ func TestBench_measuresEveryArchitecture(t *testing.T) {
 		"ClockworkRNN":           {[]string{"--set", "model.architecture=ClockworkRNN", "--set", "model.period=3"}, "ClockworkRNN"},
 		"HierarchicalRNN":        {[]string{"--set", "model.architecture=HierarchicalRNN", "--set", "model.levels=2"}, "HierarchicalRNN"},
 		"MultiscaleRNN":          {[]string{"--set", "model.architecture=MultiscaleRNN"}, "MultiscaleRNN"},
+		"MixtureOfRecursions":    {[]string{"--set", "model.architecture=MixtureOfRecursions", "--set", "model.recursions=2"}, "MixtureOfRecursions"},
+		"history compressor":     {[]string{"--set", "model.architecture=NeuralHistoryCompressor"}, "NeuralHistoryCompressor"},
+		"FastWeights":            {[]string{"--set", "model.architecture=FastWeights", "--set", "model.innerSteps=2"}, "FastWeights"},
 	} {
 		for _, work := range []string{"training", "evaluation"} {
 			t.Run(name+", "+work, func(t *testing.T) {

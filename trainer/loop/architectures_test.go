@@ -19,16 +19,19 @@ import (
 
 // architectures are models as jobs describe them, every option among them.
 var architectures = map[string]string{
-	"TRM":                   "architecture: TRM, layers: 1, hCycles: 2, lCycles: 2",
-	"TRM with an MLP":       "architecture: TRM, layers: 1, hCycles: 1, lCycles: 2, mixing: MLP, positionEncoding: None, puzzleEmbeddingPositions: 2",
-	"Transformer":           "architecture: Transformer, layers: 2",
-	"Universal Transformer": "architecture: UniversalTransformer, layers: 2, sharing: Attention",
-	"Elman RNN":             "architecture: ElmanRNN",
-	"Clockwork RNN":         "architecture: ClockworkRNN, levels: 2, period: 3, combination: Gated",
-	"Hierarchical RNN":      "architecture: HierarchicalRNN",
-	"Multiscale RNN":        "architecture: MultiscaleRNN, levels: 4",
-	"HRM of one level":      "levels: 1, hLayers: 1, hCycles: 3, gradient: Full",
-	"HRM with gates":        "hLayers: 1, lLayers: 1, hCycles: 2, lCycles: 1, combination: Gated, gradient: Steps, gradientSteps: 3",
+	"TRM":                       "architecture: TRM, layers: 1, hCycles: 2, lCycles: 2",
+	"TRM with an MLP":           "architecture: TRM, layers: 1, hCycles: 1, lCycles: 2, mixing: MLP, positionEncoding: None, puzzleEmbeddingPositions: 2",
+	"Transformer":               "architecture: Transformer, layers: 2",
+	"Universal Transformer":     "architecture: UniversalTransformer, layers: 2, sharing: Attention",
+	"Elman RNN":                 "architecture: ElmanRNN",
+	"Clockwork RNN":             "architecture: ClockworkRNN, levels: 2, period: 3, combination: Gated",
+	"Hierarchical RNN":          "architecture: HierarchicalRNN",
+	"Multiscale RNN":            "architecture: MultiscaleRNN, levels: 4",
+	"Mixture-of-Recursions":     "architecture: MixtureOfRecursions, layers: 1",
+	"Neural history compressor": "architecture: NeuralHistoryCompressor, combination: Gated",
+	"Fast weights":              "architecture: FastWeights, innerSteps: 2",
+	"HRM of one level":          "levels: 1, hLayers: 1, hCycles: 3, gradient: Full",
+	"HRM with gates":            "hLayers: 1, lLayers: 1, hCycles: 2, lCycles: 1, combination: Gated, gradient: Steps, gradientSteps: 3",
 }
 
 // tinyArchitecture is tinyJob with another model.

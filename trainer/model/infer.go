@@ -149,6 +149,11 @@ func (i *inference) modules() string {
 		settle(i, &s.Architecture, "architecture", v1alpha1.ArchitectureUniversalTransformer)
 		i.shared()
 		return sharedLevel
+	case i.layers(recursiveLevel) > 0:
+		settle(i, &s.Architecture, "architecture", v1alpha1.ArchitectureMixtureOfRecursions)
+		settle(i, &s.Layers, "layers", i.layers(recursiveLevel))
+		settle(i, &s.Recursions, "recursions", i.routers())
+		return recursiveLevel
 	case high > 0 && low > 0:
 		settle(i, &s.Architecture, "architecture", v1alpha1.ArchitectureHRM)
 		settle(i, &s.HLayers, "hLayers", high)
@@ -175,6 +180,15 @@ func (i *inference) modules() string {
 func (i *inference) layers(module string) int32 {
 	n := int32(0)
 	for i.has(layerOf(module, n) + "mlp.down_proj.weight") {
+		n++
+	}
+	return n
+}
+
+// routers counts those of a MixtureOfRecursions, one for each recursion.
+func (i *inference) routers() int32 {
+	n := int32(0)
+	for i.has(routerOf(n)) {
 		n++
 	}
 	return n

@@ -30,9 +30,9 @@ func TestInfer_findsTheSizesInTheTensors(t *testing.T) {
 			}
 			// What shares all its layers does not show how many there are, and a single level looks like a Transformer.
 			if spec.Architecture != v1alpha1.ArchitectureUniversalTransformer || spec.Sharing != "" {
-				unknown.Layers, unknown.Sharing = 0, ""
+				unknown.Layers, unknown.Sharing, unknown.Recursions = 0, "", 0
 			}
-			if spec.Levels != 1 {
+			if spec.Levels != 1 && !spec.RecursOverPositions() {
 				unknown.Architecture = ""
 			}
 			got, shape, err := Infer(shapesOf(spec, tinyShape), unknown)

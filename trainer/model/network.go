@@ -38,14 +38,17 @@ type architecture struct {
 }
 
 var architectures = map[v1alpha1.Architecture]architecture{
-	v1alpha1.ArchitectureHRM:                  {states: hrmStates, modules: hrmModules, segment: hrmSegment},
-	v1alpha1.ArchitectureTRM:                  {states: twoStates, modules: trmModules, segment: trmSegment},
-	v1alpha1.ArchitectureTransformer:          {states: oneState, modules: transformerModules, segment: transformerSegment},
-	v1alpha1.ArchitectureUniversalTransformer: {states: oneState, modules: universalModules, segment: universalSegment},
-	v1alpha1.ArchitectureElmanRNN:             {states: oneState, modules: elmanModules, segment: elmanSegment, module: recurrentModule},
-	v1alpha1.ArchitectureClockworkRNN:         {states: oneState, modules: clockworkModules, segment: clockworkSegment, module: recurrentModule},
-	v1alpha1.ArchitectureHierarchicalRNN:      {states: oneState, modules: hierarchicalModules, segment: hierarchicalSegment, module: recurrentModule},
-	v1alpha1.ArchitectureMultiscaleRNN:        {states: twoStates, modules: multiscaleModules, segment: multiscaleSegment, module: recurrentModule},
+	v1alpha1.ArchitectureHRM:                     {states: hrmStates, modules: hrmModules, segment: hrmSegment},
+	v1alpha1.ArchitectureTRM:                     {states: twoStates, modules: trmModules, segment: trmSegment},
+	v1alpha1.ArchitectureTransformer:             {states: oneState, modules: transformerModules, segment: transformerSegment},
+	v1alpha1.ArchitectureUniversalTransformer:    {states: oneState, modules: universalModules, segment: universalSegment},
+	v1alpha1.ArchitectureElmanRNN:                {states: oneState, modules: elmanModules, segment: elmanSegment, module: recurrentModule},
+	v1alpha1.ArchitectureClockworkRNN:            {states: oneState, modules: clockworkModules, segment: clockworkSegment, module: recurrentModule},
+	v1alpha1.ArchitectureHierarchicalRNN:         {states: oneState, modules: hierarchicalModules, segment: hierarchicalSegment, module: recurrentModule},
+	v1alpha1.ArchitectureMultiscaleRNN:           {states: twoStates, modules: multiscaleModules, segment: multiscaleSegment, module: recurrentModule},
+	v1alpha1.ArchitectureMixtureOfRecursions:     {states: oneState, modules: mixtureModules, segment: mixtureSegment},
+	v1alpha1.ArchitectureNeuralHistoryCompressor: {states: oneState, modules: compressorModules, segment: compressorSegment, module: recurrentModule},
+	v1alpha1.ArchitectureFastWeights:             {states: oneState, modules: fastWeightsModules, segment: fastWeightsSegment, module: recurrentModule},
 }
 
 // reading is a moment of a segment, whose cycle and step count from 1.
@@ -58,6 +61,11 @@ type reading struct {
 	whole bool
 	// qkv are the queries, keys and values of each layer in its last turn so far.
 	qkv map[string]*gorgonia.Node
+}
+
+// wholeReading is a moment of a segment with a single state, after a layer or another step.
+func (n *network) wholeReading(cycle, step int, z *gorgonia.Node) reading {
+	return reading{cycle, step, z, []*gorgonia.Node{z}, true, maps.Clone(n.qkv)}
 }
 
 func oneState(*v1alpha1.ModelSpec) []State { return []State{{Name: "zH", Init: HInit}} }
@@ -144,6 +152,10 @@ type network struct {
 	parameters map[string]*gorgonia.Node
 	// qkv are the queries, keys and values of each layer in its last turn so far.
 	qkv map[string]*gorgonia.Node
+	// tokens [S] are those that the segment reads.
+	tokens *gorgonia.Node
+	// costs [B] are what segments so far minimize besides the loss of their answers.
+	costs []*gorgonia.Node
 }
 
 // newNetwork declares the parameters on an empty graph. The programs do not depend on the batch size: one row will do.
@@ -175,7 +187,7 @@ func (n *network) pass(x *gorgonia.Node, layers int32, halves func(i int32) (mix
 		mixing, feedForward := halves(i)
 		x = n.feedForward(feedForward, n.mix(mixing, x))
 		if read != nil {
-			read(reading{1, int(i) + 1, x, []*gorgonia.Node{x}, true, maps.Clone(n.qkv)})
+			read(n.wholeReading(1, int(i)+1, x))
 		}
 	}
 	return x
@@ -245,7 +257,7 @@ func (n *network) decode(zH *gorgonia.Node) *gorgonia.Node {
 func (n *network) begin() (z []*gorgonia.Node, e, puzzle *gorgonia.Node) {
 	m := n.model
 	d, s, prefix := int(m.Spec.HiddenSize), m.Shape.SeqLen, m.Prefix()
-	tokens := n.Input("tokens", graph.Int, s)
+	n.tokens = n.Input("tokens", graph.Int, s)
 	if prefix > 0 {
 		puzzle = n.Input("puzzle", graph.Float, m.Spec.PuzzleEmbedding())
 	}
@@ -253,6 +265,6 @@ func (n *network) begin() (z []*gorgonia.Node, e, puzzle *gorgonia.Node) {
 	for _, state := range m.States() {
 		z = append(z, n.Reset(n.Input(state.Name, graph.Activation, prefix+s, d), n.parameters[state.Init], halted))
 	}
-	e = n.Embed(tokens, n.parameters["embed_tokens.embedding_weight"], puzzle, n.parameters[positionTable], prefix)
+	e = n.Embed(n.tokens, n.parameters["embed_tokens.embedding_weight"], puzzle, n.parameters[positionTable], prefix)
 	return z, e, puzzle
 }

@@ -76,6 +76,15 @@ var variants = []struct {
 	{"UniversalTransformer", universal},
 	{"UniversalTransformer that shares attention", func(s *v1alpha1.ModelSpec) { universal(s); s.Sharing = v1alpha1.SharingAttention }},
 	{"UniversalTransformer that shares feed-forward parts", func(s *v1alpha1.ModelSpec) { universal(s); s.Sharing = v1alpha1.SharingFeedForward }},
+	{"MixtureOfRecursions", mixture},
+	{"MixtureOfRecursions of one pass", func(s *v1alpha1.ModelSpec) { mixture(s); s.Recursions = 1 }},
+	{"NeuralHistoryCompressor", compressor},
+	{"NeuralHistoryCompressor with gates and no prefix", func(s *v1alpha1.ModelSpec) {
+		compressor(s)
+		s.Combination, s.PuzzleEmbeddingSize = v1alpha1.CombinationGated, new(int32)
+	}},
+	{"FastWeights", fastWeights},
+	{"FastWeights of two inner steps", func(s *v1alpha1.ModelSpec) { fastWeights(s); s.InnerSteps = 2 }},
 }
 
 // recurrent are variants whose tensors do not show what they are of.
@@ -124,6 +133,21 @@ func transformer(s *v1alpha1.ModelSpec) {
 func universal(s *v1alpha1.ModelSpec) {
 	transformer(s)
 	s.Architecture = v1alpha1.ArchitectureUniversalTransformer
+}
+
+func mixture(s *v1alpha1.ModelSpec) {
+	transformer(s)
+	s.Architecture, s.Layers, s.Recursions = v1alpha1.ArchitectureMixtureOfRecursions, 1, 3
+}
+
+func compressor(s *v1alpha1.ModelSpec) {
+	transformer(s)
+	s.Architecture, s.Layers = v1alpha1.ArchitectureNeuralHistoryCompressor, 0
+}
+
+func fastWeights(s *v1alpha1.ModelSpec) {
+	compressor(s)
+	s.Architecture, s.InnerSteps, s.FastDecay, s.FastRate = v1alpha1.ArchitectureFastWeights, 1, "0.95", "0.5"
 }
 
 // The program that is run must compute what Gorgonia's own executor computes on the same graph.

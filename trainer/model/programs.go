@@ -15,6 +15,8 @@ type forward struct {
 	labels, puzzle, e    *gorgonia.Node
 	z                    []*gorgonia.Node
 	logits, q, lm, stats *gorgonia.Node
+	// costs [B] are what the segment minimizes besides the loss of its answer.
+	costs []*gorgonia.Node
 }
 
 func (n *network) forward() forward {
@@ -23,15 +25,21 @@ func (n *network) forward() forward {
 	z, e, puzzle := n.begin()
 	f.e, f.puzzle = e, puzzle
 	f.z = n.segment(z, f.e)
+	f.costs = n.costs
 	f.logits = n.decode(f.z[0])
 	f.q = n.qHead(f.z[0])
-	kind := device.Stablemax
-	if m.Spec.Loss == v1alpha1.LossSoftmax {
-		kind = device.Softmax
-	}
-	f.lm = n.LMLoss(f.logits, f.labels, kind)
+	f.lm = n.tokenLoss(f.logits, f.labels)
 	f.stats = n.TokenStats(f.logits, f.labels)
 	return f
+}
+
+// tokenLoss is the mean loss [B] over the labelled tokens.
+func (n *network) tokenLoss(logits, labels *gorgonia.Node) *gorgonia.Node {
+	kind := device.Stablemax
+	if n.model.Spec.Loss == v1alpha1.LossSoftmax {
+		kind = device.Softmax
+	}
+	return n.LMLoss(logits, labels, kind)
 }
 
 // results are the outputs that both programs have.
@@ -88,7 +96,7 @@ func (n *network) train(globalBatch int) ([]graph.Result, error) {
 	}
 	lossQ := n.QLoss(f.q, f.stats, target)
 	results = append(results, graph.Result{Name: "loss.q", Node: lossQ})
-	cost := n.Cost(f.lm, lossQ, 1/float64(globalBatch))
+	cost := n.Cost(f.lm, lossQ, 1/float64(globalBatch), f.costs...)
 	var leaves []*gorgonia.Node
 	for _, p := range n.model.Parameters {
 		if p.Trainable {

@@ -36,7 +36,7 @@ func TestTrace_endsWhereTheSegmentEnds(t *testing.T) {
 			}
 			order := [][2]int{{1, 1}, {1, 2}, {1, 3}}
 			switch {
-			case m.Spec.RecursOverPositions():
+			case m.Spec.RecursOverPositions() || m.Spec.Recursions == 1:
 				order = [][2]int{{1, 1}}
 			case m.Spec.TwoLevels():
 				order = [][2]int{{1, 1}, {1, 2}, {2, 1}, {2, 2}}
