@@ -173,6 +173,46 @@ func words(tokens, shortest, longest int) sequenceTask {
 	}}
 }
 
+// history is a letter, a stretch of tokens each of which follows from the one before, and the question which letter it was.
+func history(stretch int) sequenceTask {
+	const question, first, steps = letters, letters + 1, 6
+	return sequenceTask{stretch + 2, first + steps, func(random *rand.Rand, inputs, labels []int32) {
+		letter := random.Int32N(letters)
+		for i := range stretch {
+			inputs[1+i] = int32(first + i%steps)
+		}
+		inputs[0], inputs[stretch+1], labels[stretch+1] = letter, question, letter
+	}}
+}
+
+// retrieval is pairs of a key and a value, which are letters, and the question which value one of the keys had.
+func retrieval(pairs int) sequenceTask {
+	const question = 2 * letters
+	return sequenceTask{2*pairs + 2, question + 1, func(random *rand.Rand, inputs, labels []int32) {
+		for i, key := range random.Perm(letters)[:pairs] {
+			inputs[2*i], inputs[2*i+1] = int32(key), letters+random.Int32N(letters)
+		}
+		asked := 2 * random.IntN(pairs)
+		inputs[2*pairs], inputs[2*pairs+1], labels[2*pairs+1] = question, inputs[asked], inputs[asked+1]
+	}}
+}
+
+// hops is a cycle through all positions, each of which says which one is next. Half of them ask for the one two positions on, which a
+// layer of attention finds; the others for the one four positions on, which takes two layers, one after the other.
+func hops(positions int) sequenceTask {
+	return sequenceTask{positions, 2 * positions, func(random *rand.Rand, inputs, labels []int32) {
+		cycle, distant := random.Perm(positions), random.Perm(positions)[:positions/2]
+		next := func(place, n int) int32 { return int32(cycle[(place+n)%positions]) }
+		for place, i := range cycle {
+			inputs[i], labels[i] = next(place, 1), next(place, 2)
+		}
+		for _, place := range distant {
+			i := cycle[place]
+			inputs[i], labels[i] = inputs[i]+int32(positions), next(place, 4)
+		}
+	}}
+}
+
 func TestElmanRNN_learnsWhatIsNear(t *testing.T) {
 	if got := learn(t, recall(10, 1), "architecture: ElmanRNN, hiddenSize: 80", 600); got.accuracy < 0.95 {
 		t.Errorf("it is right of %.3f", got.accuracy)
@@ -192,6 +232,8 @@ func TestPredecessors_learnWhatThePlainNetworkDoesNot(t *testing.T) {
 		{"a clockwork network remembers what has long been", "architecture: ClockworkRNN, hiddenSize: 72, levels: 6", recall(60, 1), 600, 0.95, 0.5},
 		{"a hierarchical network finds and remembers what has long been", "architecture: HierarchicalRNN, hiddenSize: 80, levels: 5", recall(60, 4), 1500, 0.8, 0.5},
 		{"a multiscale network finds where words begin and end", "architecture: MultiscaleRNN, hiddenSize: 32, levels: 2", words(50, 4, 8), 1500, 0.8, 0.5},
+		{"a history compressor remembers what was before a predictable stretch", "architecture: NeuralHistoryCompressor, hiddenSize: 40", history(50), 1000, 0.95, 0.5},
+		{"fast weights find the value of a key", "architecture: FastWeights, hiddenSize: 64", retrieval(3), 5000, 0.95, 0.4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, other := learn(t, c.task, c.description, c.steps), learn(t, c.task, plain, c.steps)
@@ -203,5 +245,15 @@ func TestPredecessors_learnWhatThePlainNetworkDoesNot(t *testing.T) {
 				t.Errorf("it is right of %.3f, ElmanRNN of %.3f", got.accuracy, other.accuracy)
 			}
 		})
+	}
+}
+
+// A mixture of recursions goes on where the block that is its own, applied once, does not suffice: at half of the positions.
+func TestMixtureOfRecursions_learnsWhatTakesDepth(t *testing.T) {
+	const block = "architecture: MixtureOfRecursions, layers: 1, hiddenSize: 32, expansion: 1, positionEncoding: Learned, recursions: "
+	got, once := learn(t, hops(8), block+"3", 5000), learn(t, hops(8), block+"1", 5000)
+	t.Logf("three recursions: %.3f, one: %.3f", got.accuracy, once.accuracy)
+	if got.accuracy < 0.95 || got.accuracy < once.accuracy+0.25 {
+		t.Errorf("it is right of %.3f, the block applied once of %.3f", got.accuracy, once.accuracy)
 	}
 }
