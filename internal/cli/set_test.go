@@ -2,6 +2,8 @@ package cli
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -28,5 +30,20 @@ func TestApplySet_saysWhatIsWrong(t *testing.T) {
 				t.Errorf("got %v, want a usage error with %q", err, row.want)
 			}
 		})
+	}
+}
+
+// Defaults follow what is set: those of HRM are no part of another architecture.
+func TestLoadJob_fillsInDefaultsLast(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "job.yaml")
+	if err := os.WriteFile(file, []byte(runnable), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	job, _, err := new(app).loadJob(file, []string{"model.architecture=Transformer"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := job.Spec.Model; m.Layers != 8 || m.HCycles != 0 || m.ACT.Halting != v1alpha1.HaltingQHalt {
+		t.Errorf("got %+v", m)
 	}
 }

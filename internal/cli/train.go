@@ -221,7 +221,7 @@ func (a *app) loadJob(file string, set []string) (*v1alpha1.HRMTrainingJob, []by
 		return nil, nil, err
 	}
 	defer func() { _ = in.Close() }()
-	job, err := v1alpha1.Load(in)
+	job, err := v1alpha1.Parse(in)
 	if err != nil {
 		return nil, nil, configurationError{fmt.Errorf("%s: %w", file, err)}
 	}
