@@ -1,11 +1,14 @@
 package chart
 
 import (
+	"context"
 	"os/exec"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -58,18 +61,24 @@ func TestUpgrade_keepsTheJobsOfThePreviousCRD(t *testing.T) {
 		t.Fatal(err)
 	}
 	var job v1alpha1.HRMTrainingJob
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(&created), &job); err != nil {
-		t.Fatal(err)
+	var before, after string
+	// The apiserver goes on for a moment with the schema that it had.
+	if err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		job = v1alpha1.HRMTrainingJob{}
+		if err := c.Get(ctx, client.ObjectKeyFromObject(&created), &job); err != nil {
+			return false, err
+		}
+		defaulted := job.DeepCopy()
+		defaulted.Default()
+		// The default of this field depends on the architecture: the pods fill it in.
+		job.Spec.Model.ACT.Halting = defaulted.Spec.Model.ACT.Halting
+		before, after = asYAML(t, job.Spec), asYAML(t, defaulted.Spec)
+		return before == after, nil
+	}); err != nil {
+		t.Errorf("%v; defaults are missing:\n%s\nwant\n%s", err, before, after)
 	}
 	if job.UID != created.GetUID() || job.Spec.Model.HiddenSize != 128 || *job.Spec.Training.Steps != 500 || *job.Spec.MaxRestarts != 5 || job.Spec.Checkpoint.KeepLast != 2 {
 		t.Errorf("the job came out changed: %+v", job.Spec)
-	}
-	defaulted := job.DeepCopy()
-	defaulted.Default()
-	// The default of this field depends on the architecture: the pods fill it in.
-	job.Spec.Model.ACT.Halting = defaulted.Spec.Model.ACT.Halting
-	if before, after := asYAML(t, job.Spec), asYAML(t, defaulted.Spec); before != after {
-		t.Errorf("defaults are missing:\n%s\nwant\n%s", before, after)
 	}
 	job.Status = v1alpha1.HRMTrainingJobStatus{State: "Training", Attempts: 1, Progress: &v1alpha1.ProgressStatus{Step: 3, TotalSteps: 500}}
 	if err := c.Status().Update(t.Context(), &job); err != nil {
