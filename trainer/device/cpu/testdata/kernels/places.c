@@ -22,8 +22,8 @@ static void out_of_memory(void) {
 }
 
 static void place_on_heap(operand *o) {
-	if (o->use == SCRATCH) o->at = aligned_alloc(64, bytes(o));
-	else o->at = malloc(bytes(o));
+	if (o->use != SCRATCH) o->at = malloc(bytes(o));
+	else if (posix_memalign(&o->at, 64, bytes(o))) out_of_memory();
 	if (!o->at && bytes(o)) out_of_memory();
 }
 
