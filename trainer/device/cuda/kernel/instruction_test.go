@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/hrm-operator/hrm-operator/internal/testing/needs"
+	"github.com/hrm-operator/hrm-operator/internal/testing/opcodes"
 	"github.com/hrm-operator/hrm-operator/trainer/device"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/kernel"
 	"github.com/hrm-operator/hrm-operator/trainer/device/cuda/kernel/emulate"
@@ -293,86 +294,6 @@ var instructions = map[string]func(b *builder, z sizes){
 	"DropPrefixGrad": func(b *builder, z sizes) {
 		b.do(device.OpDropPrefixGrad, device.Attributes{Prefix: z.prefix}, b.out(z.t(), z.v), b.in(z.s, z.v))
 	},
-	"Transpose": func(b *builder, z sizes) {
-		b.do(device.OpTranspose, device.Attributes{}, b.out(z.d, z.t()), b.in(z.t(), z.d))
-	},
-	"TopK": func(b *builder, z sizes) {
-		half := device.Attributes{Count: (z.t() + 1) / 2}
-		b.do(device.OpTopK, half, b.out(z.t(), 1), b.in(z.t(), 1))
-		b.do(device.OpTopK, half, b.out(z.t(), 1), b.mask(z.t(), 1), device.NoValue)
-		b.do(device.OpTopK, device.Attributes{Count: 2}, b.out(z.t(), 1), b.in(z.t(), 1), b.mask(z.t(), 1))
-	},
-	"Unpredicted": func(b *builder, z sizes) {
-		b.do(device.OpUnpredicted, device.Attributes{Prefix: z.prefix}, b.out(z.t(), 1), b.in(z.s, z.v), b.ints(z.v, false, z.s))
-	},
-	"NextTokens": func(b *builder, z sizes) {
-		b.do(device.OpNextTokens, device.Attributes{}, b.outInts(z.s), b.ints(z.v, false, z.s))
-		b.do(device.OpNextTokens, device.Attributes{Prefix: z.prefix}, b.outInts(z.s), b.ints(z.v, false, z.s), b.mask(z.t(), 1))
-	},
-	"SquaredError and its gradient": func(b *builder, z sizes) {
-		x, y := b.in(z.t(), z.d), b.in(z.t(), z.d)
-		b.do(device.OpSquaredError, device.Attributes{}, b.outF(), x, y)
-		b.do(device.OpSquaredErrorGrad, device.Attributes{}, b.out(z.t(), z.d), x, y, b.floats())
-	},
-	"Append": func(b *builder, z sizes) {
-		past := b.out(z.t(), z.d)
-		for i := range z.t() {
-			b.do(device.OpAppend, device.Attributes{From: i}, past, b.in(1, z.d))
-		}
-	},
-	"Recall and its gradients": func(b *builder, z sizes) {
-		past, query, d, sum := b.in(z.t(), z.d), b.in(1, z.d), b.in(1, z.d), b.out(z.t(), z.d)
-		a := device.Attributes{Count: (z.t() + 1) / 2, Scale: 0.5, Decay: 0.75}
-		b.do(device.OpRecall, a, b.out(1, z.d), past, query)
-		b.do(device.OpRecallGradPast, a, sum, past, query, d)
-		a.Accumulate, a.Count = true, 1
-		b.do(device.OpRecallGradPast, a, sum, past, query, d)
-	},
-	"Gate": func(b *builder, z sizes) {
-		b.do(device.OpGate, device.Attributes{}, b.out(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d))
-	},
-	"Gradients of a gate": func(b *builder, z sizes) {
-		gate, d := b.in(z.t(), z.d), b.in(z.t(), z.d)
-		b.do(device.OpGateGradGate, device.Attributes{}, b.out(z.t(), z.d), gate, b.in(z.t(), z.d), b.in(z.t(), z.d), d)
-		b.do(device.OpGateGradInput, device.Attributes{Scale: 1}, b.out(z.t(), z.d), gate, d)
-		b.do(device.OpGateGradInput, device.Attributes{Scale: -1}, b.out(z.t(), z.d), gate, d)
-	},
-	"Slice and its gradient": func(b *builder, z sizes) {
-		for axis, size := range []int{z.t(), z.d} {
-			a := device.Attributes{Axis: axis, From: size / 3}
-			part := []int{z.t(), z.d}
-			part[axis] = (size + 2) / 3
-			d, whole := b.in(part...), b.out(z.t(), z.d)
-			b.do(device.OpSlice, a, b.out(part...), b.in(z.t(), z.d))
-			b.do(device.OpSliceGrad, a, whole, d)
-			a.Accumulate = true
-			b.do(device.OpSliceGrad, a, whole, d)
-		}
-	},
-	"Join": func(b *builder, z sizes) {
-		x := b.in(z.t(), z.d)
-		b.do(device.OpJoin, device.Attributes{}, b.out(3*z.t()+1, z.d), x, b.in(1, z.d), x, b.in(z.t(), z.d))
-		b.do(device.OpJoin, device.Attributes{Axis: 1}, b.out(z.t(), 2*z.d+z.f+z.v+1), x, b.in(z.t(), z.f), b.in(z.t(), 1), b.in(z.t(), z.v), x)
-	},
-	"Activate and its gradient": func(b *builder, z sizes) {
-		x, d := b.in(z.t(), z.d), b.in(z.t(), z.d)
-		for _, f := range []device.Activation{device.Tanh, device.Sigmoid, device.Step} {
-			a := device.Attributes{Activation: f, Scale: 1.5}
-			b.do(device.OpActivate, a, b.out(z.t(), z.d), x)
-			b.do(device.OpActivateGrad, a, b.out(z.t(), z.d), x, d)
-		}
-	},
-	"Multiply, blend and gradients of the weight": func(b *builder, z sizes) {
-		d, x, y := b.in(z.t(), z.d), b.in(z.t(), z.d), b.in(z.t(), z.d)
-		for _, width := range []int{z.d, 1} {
-			w := b.in(z.t(), width)
-			b.do(device.OpMultiply, device.Attributes{}, b.out(z.t(), z.d), x, w)
-			b.do(device.OpMultiply, device.Attributes{Complement: true}, b.out(z.t(), z.d), x, w)
-			b.do(device.OpBlend, device.Attributes{}, b.out(z.t(), z.d), w, x, y)
-			b.do(device.OpBlendGradWeight, device.Attributes{}, b.out(z.t(), width), d, x, y)
-			b.do(device.OpBlendGradWeight, device.Attributes{}, b.out(z.t(), width), d, x)
-		}
-	},
 	"Fill": func(b *builder, _ sizes) {
 		b.do(device.OpFill, device.Attributes{Scale: 1.25}, b.outF(3))
 	},
@@ -450,6 +371,17 @@ var instructions = map[string]func(b *builder, z sizes){
 		b.do(device.OpQLossGrad, device.Attributes{}, b.outF(2), q, stats, b.floats(2), target)
 		b.do(device.OpQLossGrad, device.Attributes{}, b.outF(2), q, stats, b.floats(2))
 	},
+}
+
+func init() {
+	for name, build := range opcodes.Cases {
+		instructions[name] = func(b *builder, z sizes) {
+			build(opcodes.Builder{
+				In: b.in, Out: b.out, Floats: b.floats, OutF: b.outF, OutInts: b.outInts, Mask: b.mask,
+				Tokens: func() int { return b.ints(z.v, false, z.s) }, Do: b.do,
+			}, opcodes.Sizes{Prefix: z.prefix, S: z.s, D: z.d, V: z.v, F: z.f})
+		}
+	}
 }
 
 func TestInstructions_agreeWithTheReference(t *testing.T) {
