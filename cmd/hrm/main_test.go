@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,12 +83,25 @@ func signalled(t *testing.T, store string, signals ...os.Signal) error {
 	}
 	for _, signal := range signals {
 		// Signals that are pending together are one.
-		time.Sleep(5 * time.Millisecond)
+		for pending(cmd.Process.Pid) {
+			<-tick.C
+		}
 		if err := cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			t.Fatal(err)
 		}
 	}
 	return <-ended
+}
+
+// pending says whether the process has been sent a signal that it has not been given yet.
+func pending(pid int) bool {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for line := range strings.Lines(string(status)) {
+		if mask, ok := strings.CutPrefix(line, "ShdPnd:"); ok {
+			return strings.Trim(mask, "0 \t\n") != ""
+		}
+	}
+	return false
 }
 
 // checkpoints names the folders of all checkpoints, complete or not.
